@@ -1,0 +1,105 @@
+"""Where a publish stands: which event is being handled around it, how deep, and what waits behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import ContextVar
+from enum import Enum
+from threading import get_ident
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .errors import PublishDepthError
+from .events import Event, EventId, event_type_name
+from .signals import Route
+
+
+class Frame(msgspec.Struct):
+    """One dispatch under way. It names its event but does not hold it, so that a task which outlives
+    the dispatch keeps the cause of what it publishes and nothing else alive.
+
+    Attributes
+    ----------
+    event_id, event_type
+        The event being handled: the parent of what its handlers publish.
+    outer : Frame or None
+        The dispatch in whose handler this one was published; None once this one is over.
+    depth : int
+        Number of dispatches under way up to here, from 1; 0 once this one is over.
+    turn : Turn or None
+        What nested publishes wait behind, under ``nested="queued"``.
+    """
+
+    event_id: EventId
+    event_type: Enum
+    outer: Frame | None
+    depth: int
+    turn: Turn | None = None
+
+    def under_way(self) -> Frame | None:
+        """Return this frame if its dispatch still counts towards the depth of a nested one."""
+        return self if self.depth and (self.turn is None or self.turn.open) else None
+
+
+handling: ContextVar[Frame | None] = ContextVar("atlas_lab.handling", default=None)
+"""The innermost dispatch of the running context; copied into threads and tasks with it."""
+
+Waiting: TypeAlias = tuple[Event[Any], Route, Frame | None]
+
+
+class Turn:
+    """The dispatch of one event and of all that is published during it, one after the other."""
+
+    __slots__ = ("bus", "open", "queue", "thread")
+
+    def __init__(self, bus: object) -> None:
+        self.bus = bus
+        self.open = True
+        self.queue: deque[Waiting] = deque()
+        self.thread = get_ident()
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.open = False
+
+
+def find_turn(frame: Frame | None, bus: object) -> Turn | None:
+    """Return the turn of `bus` that `frame` runs in, in this thread."""
+    while frame is not None:
+        turn = frame.turn
+        if turn is not None and turn.bus is bus and turn.open and turn.thread == get_ident():
+            return turn
+        frame = frame.outer
+    return None
+
+
+def check_depth(outer: Frame, event_type: Enum, max_depth: int) -> None:
+    """Raise PublishDepthError if a publish inside `outer` would be nested deeper than `max_depth`."""
+    frame = outer.under_way()
+    if frame is None or frame.depth < max_depth:
+        return
+    chain = [event_type_name(event_type)]
+    while frame is not None:
+        chain.append(event_type_name(frame.event_type))
+        frame = frame.outer
+    raise PublishDepthError(tuple(reversed(chain)), max_depth)
+
+
+def enter(event: Event[Any], outer: Frame | None, turn: Turn | None) -> Frame:
+    """Make `event` the one that is being handled in this context."""
+    around = None if outer is None else outer.under_way()
+    frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+    handling.set(frame)
+    return frame
+
+
+def leave(frame: Frame, outer: Frame | None) -> None:
+    """Go back to the event that was being handled before."""
+    handling.set(outer)
+    if frame.turn is None:
+        # Tasks and threads that live on know the cause of what they publish, but are not nested any more.
+        frame.outer = None
+        frame.depth = 0

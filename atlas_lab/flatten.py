@@ -1,0 +1,210 @@
+"""Payloads flattened to columns, as `pandas.json_normalize` flattens records, but by groups of rows.
+
+1. Read every payload as a dict; what cannot be read as one is put aside.
+2. Group the payloads by their keys.
+3. Flatten each group a column at a time; only rows whose values nest differently from those with the
+   same keys are flattened one by one.
+4. Join the columns of the groups by name, and infer each dtype as pandas does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .errors import MissingExtraError
+
+try:
+    import numpy as np
+    import pandas as pd
+except ImportError as error:
+    raise MissingExtraError("pandas", "lab") from error
+try:
+    import pyarrow as pa
+except ImportError:  # pandas then keeps text as Python objects: the same dtypes, only slower
+    pa = None
+
+_Reader: TypeAlias = Callable[[Any], dict[Any, Any]]
+_Rows: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+_Flat: TypeAlias = dict[Hashable, tuple[list[Any], set[type]]]  # values by name, and their types
+
+_JSON = frozenset({int, float, bool, str, list, type(None)})
+_NATIVE = {int: np.int64, float: np.float64, bool: np.bool_}
+
+
+def flatten(payloads: list[Any], name: str = "data") -> list[tuple[str, pd.Series[Any]]]:
+    """Flatten payloads to columns named ``<name>.<key>``.
+
+    Parameters
+    ----------
+    payloads : list
+        Of any type. A dict, another mapping, a msgspec Struct or a dataclass is flattened; the dicts,
+        Structs and dataclasses inside it too. None counts as an empty dict.
+    name : str
+        What column names begin with; also the name of the column for payloads of every other type.
+
+    Returns
+    -------
+    list of (str, Series), one per column, in order
+        Each Series has one value per payload, missing where a payload lacks the key. On payloads of
+        dicts it is what `pandas.json_normalize` makes of them: the same names (after ``<name>.``), order,
+        values and dtypes. Text that UTF-8 cannot hold, which pandas refuses, stays an object column.
+
+    Raises
+    ------
+    ValueError
+        If a payload holds itself or is nested hundreds of levels deep.
+
+    Examples
+    --------
+    >>> from atlas_lab.flatten import flatten
+    >>> [(key, list(column)) for key, column in flatten([{"n": {"a": 1}}, {"n": {"a": 2}}])]
+    [('data.n.a', [1, 2])]
+    """
+    size = len(payloads)
+    readers = _Readers({type(None): lambda _: {}})
+    kinds = set(map(type, payloads))
+    for kind in kinds:
+        if readers[kind] is None and issubclass(kind, Mapping):
+            readers[kind] = dict
+    loose = {kind for kind in kinds if readers[kind] is None}
+    columns: list[tuple[str, pd.Series[Any]]] = []
+    if loose:
+        rows = np.array([row for row, payload in enumerate(payloads) if type(payload) in loose])
+        columns.append((name, _column([(rows, [payloads[row] for row in rows], loose)], size)))
+        payloads = [None if type(payload) in loose else payload for payload in payloads]
+    if kinds != {dict}:
+        payloads = [(readers[type(payload)] or _itself)(payload) for payload in payloads]
+    try:
+        blocks = _blocks(payloads, _Readers())
+    except RecursionError:
+        raise ValueError(
+            "a payload holds itself or is nested too deeply to be expanded; use data='keep' or data='drop'"
+        ) from None
+    for key in dict.fromkeys(itertools.chain.from_iterable(flat for _, flat in blocks)):
+        parts = [(rows, *flat[key]) for rows, flat in blocks if key in flat]
+        columns.append((f"{name}.{key}", _column(parts, size)))
+    return columns
+
+
+class _Readers(dict[type, _Reader | None]):
+    """How to read each type of value as a dict; None for what does not flatten."""
+
+    def __missing__(self, kind: type) -> _Reader | None:
+        reader: _Reader | None = None
+        if issubclass(kind, dict):
+            reader = _itself
+        elif issubclass(kind, msgspec.Struct):
+            reader = msgspec.structs.asdict
+        elif dataclasses.is_dataclass(kind):
+            reader = _field_reader(kind)
+        self[kind] = reader
+        return reader
+
+
+def _itself(value: dict[Any, Any]) -> dict[Any, Any]:
+    return value
+
+
+def _field_reader(kind: type) -> _Reader:
+    names = [field.name for field in dataclasses.fields(kind)]
+    return lambda value: {name: getattr(value, name) for name in names}
+
+
+def _blocks(payloads: list[dict[Any, Any]], readers: _Readers) -> list[tuple[_Rows, _Flat]]:
+    """Return blocks of rows that flatten to the same names, in the order of their first rows."""
+    blocks: list[tuple[_Rows, _Flat]] = []
+    ragged: list[_Rows] = []
+    for keys, rows in _groups(payloads):
+        members = payloads if len(rows) == len(payloads) else list(map(payloads.__getitem__, rows.tolist()))
+        flat = _flat_columns(keys, members, readers, None)
+        if flat is None:
+            ragged.append(rows)
+        else:
+            blocks.append((rows, flat))
+    if ragged:
+        alone = np.sort(np.concatenate(ragged))
+        records = [_flat_record(payloads[row], readers, None) for row in alone.tolist()]
+        for keys, rows in _groups(records):
+            flat = _flat_columns(keys, [records[row] for row in rows.tolist()], _Readers(), None)
+            blocks.append((alone[rows], flat or {}))
+    return sorted(blocks, key=lambda block: int(block[0][0]))
+
+
+def _groups(payloads: list[dict[Any, Any]]) -> Iterable[tuple[tuple[Any, ...], _Rows]]:
+    number: defaultdict[tuple[Any, ...], int] = defaultdict(itertools.count().__next__)
+    codes = np.fromiter(map(number.__getitem__, map(tuple, payloads)), np.int64, len(payloads))
+    if len(number) == 1:
+        return [(next(iter(number)), np.arange(len(payloads)))]
+    ends = np.cumsum(np.bincount(codes))
+    return zip(number, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=False)
+
+
+def _flat_columns(
+    keys: Iterable[Any], rows: list[dict[Any, Any]], readers: _Readers, prefix: str | None
+) -> _Flat | None:
+    """Return the columns of rows that share their keys; None if they nest differently below them."""
+    leaves: _Flat = {}
+    nested: _Flat = {} if prefix is None else leaves  # at the top, what is not nested comes first
+    for key in keys:
+        values = [row[key] for row in rows]
+        kinds = set(map(type, values))
+        flattening = {kind for kind in kinds if readers[kind] is not None}
+        name = f"{prefix}.{key}" if prefix else f"{key}"
+        if not flattening:
+            leaves[key if prefix is None else name] = values, kinds
+            continue
+        if flattening != kinds:
+            return None
+        inner = values if kinds == {dict} else [(readers[type(value)] or _itself)(value) for value in values]
+        shapes = set(map(tuple, inner))
+        shape = shapes.pop()
+        if shapes or not all(type(part) is str for part in shape):  # 1 and True are one key, but two names
+            return None
+        below = _flat_columns(shape, inner, readers, name)
+        if below is None:
+            return None
+        nested.update(below)
+    return {**leaves, **nested}
+
+
+def _flat_record(record: dict[Any, Any], readers: _Readers, prefix: str | None) -> dict[Any, Any]:
+    leaves: dict[Any, Any] = {}
+    nested: dict[Any, Any] = {} if prefix is None else leaves
+    for key, value in record.items():
+        name = f"{prefix}.{key}" if prefix else f"{key}"
+        reader = readers[type(value)]
+        if reader is None:
+            leaves[key if prefix is None else name] = value
+        else:
+            nested.update(_flat_record(reader(value), readers, name))
+    return {**leaves, **nested}
+
+
+def _column(parts: list[tuple[_Rows, list[Any], set[type]]], size: int) -> pd.Series[Any]:
+    rows, values, kinds = parts[0]
+    kinds = kinds.union(*(found for _, _, found in parts))
+    if len(rows) == size:
+        with contextlib.suppress(OverflowError):  # whole numbers beyond 64 bits
+            if len(kinds) == 1 and (native := _NATIVE.get(*kinds)) is not None:
+                return pd.Series(np.fromiter(values, native, size))
+        column = np.fromiter(values, object, size)
+    else:
+        column = np.full(size, np.nan, dtype=object)
+        for rows, values, _ in parts:
+            column[rows] = np.fromiter(values, object, len(values))
+    try:
+        if pa is not None and str in kinds and kinds <= {str, type(None)}:
+            return pd.Series(pa.array(column, pa.large_string(), from_pandas=True), dtype="str")
+        if kinds <= _JSON:
+            return pd.Series(column, dtype=object).infer_objects()
+        # Dates, decimals and the like are inferred by rules of their own when records become a frame.
+        return pd.DataFrame(list(zip(column, strict=True)))[0]
+    except UnicodeEncodeError:  # half of a surrogate pair: dtype str cannot hold it
+        return pd.Series(column, dtype=object)

@@ -1,0 +1,54 @@
+"""Keeping a bus usable in the child of ``os.fork``.
+
+A fork copies every lock as it is, held by threads that do not exist in the child, and every source of
+ids. So all locks are taken before a fork and given back on both sides of it, and the child's ids start anew.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from contextlib import ExitStack
+from typing import Any
+
+from .events import id_source
+
+_buses: dict[int, weakref.ref[Any]] = {}
+_renewing: set[int] = set()
+_held = ExitStack()
+
+
+def survive_forks(bus: Any, *, renew_ids: bool) -> None:
+    """Have a bus, which has ``_lock`` and ``_new_id``, come through forks; it is not kept alive."""
+    key = id(bus)
+
+    def forget(_: object) -> None:
+        _buses.pop(key, None)
+        _renewing.discard(key)
+
+    if renew_ids:
+        _renewing.add(key)
+    _buses[key] = weakref.ref(bus, forget)
+
+
+def _take_locks() -> None:
+    for reference in list(_buses.values()):
+        bus = reference()
+        if bus is not None:
+            _held.enter_context(bus._lock)
+
+
+def _give_locks_back() -> None:
+    _held.close()
+
+
+def _start_anew() -> None:
+    _held.close()
+    for key, reference in list(_buses.items()):
+        bus = reference()
+        if bus is not None and key in _renewing:
+            bus._new_id = id_source()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_take_locks, after_in_parent=_give_locks_back, after_in_child=_start_anew)

@@ -1,0 +1,346 @@
+"""Events as pandas frames: one row per event, the same columns and dtypes every time.
+
+`to_frame` reads a history, `concat_frames` puts several runs under one another. What a payload holds
+is either kept as one object, flattened to ``data.<key>`` columns, or left out.
+
+The columns are built one by one, never row by row: an attribute of all events at a time, repeated text
+as the codes of a category, payloads flattened in groups that share their keys.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Literal, Protocol, TypeAlias
+
+from .errors import MissingExtraError
+from .events import Event, EventType, event_type_name
+from .flatten import flatten
+
+try:
+    import numpy as np
+    import pandas as pd
+except ImportError as error:
+    raise MissingExtraError("pandas", "lab") from error
+try:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+except ImportError:  # pandas then keeps text as Python objects: the same dtypes, only slower
+    pa = pc = None
+
+_Column: TypeAlias = Any  # pandas-stubs has no public name for "array or extension array"
+
+_LAST_SECOND = 9_223_372_036  # 2262-04-11, the end of datetime64[ns]; it begins as far before 1970
+
+
+class HasHistory(Protocol):
+    """A bus, or anything else that keeps its events in ``history``."""
+
+    @property
+    def history(self) -> Iterable[Event[Any]]:
+        """The events, oldest first."""
+
+
+def to_frame(
+    events: HasHistory | Iterable[Event[Any]],
+    *,
+    data: Literal["keep", "expand", "drop"] = "keep",
+    run: str | None = None,
+) -> pd.DataFrame:
+    """Return a frame with one row per event, in the order given.
+
+    Parameters
+    ----------
+    events : bus, history, or iterable of Event
+        A bus is read by its ``history``. A history is read as it stands at the call; an iterator is
+        consumed.
+    data : {"keep", "expand", "drop"}
+        What to do with payloads: keep each in one ``data`` column of objects, flatten them to one
+        ``data.<key>`` column per key, or leave them out.
+    run : str, optional
+        Name of the run, repeated in the ``run`` column; missing if not given.
+
+    Returns
+    -------
+    DataFrame, shape (events, 13) with data="keep", (events, 12) with "drop"
+        ============== ==================== ==========================================================
+        column         dtype
+        ============== ==================== ==========================================================
+        run            category             name of the run
+        seq            int64                place in the history of its bus, from 1; 0 if on none
+        event_id       str
+        parent_id      str                  event whose handler published this one; missing for none
+        root_id        str                  first event of the chain of parents; itself without parents
+        depth          int32                number of events above it in that chain
+        type           category             every member of EventType in order, then your own, sorted
+        timestamp      datetime64[ns, UTC]  missing if not a number
+        t_rel          timedelta64[ns]      time since the earliest timestamp of this frame
+        source         category             sorted categories, only those that occur; missing for none
+        scope          category             the same
+        data           object               the payloads themselves, not copies; or ``data.<key>``
+        metadata       object               the dicts of the events themselves, not copies
+        ============== ==================== ==========================================================
+
+        No events give the same columns and dtypes, with no ``data.<key>`` among them.
+
+    Raises
+    ------
+    TypeError
+        If `events` is no bus and no iterable of Event, or `run` is not a string.
+    ValueError
+        If `data` is none of the three, a timestamp lies outside the years 1677 to 2262 or all of them
+        span more than 292 years, or ``data="expand"`` meets a payload that holds itself or is nested
+        hundreds of levels deep.
+
+    See Also
+    --------
+    concat_frames : Several runs in one frame.
+
+    Notes
+    -----
+    The nanoseconds of a timestamp are those of its float, whose spacing is 238 ns in this century.
+
+    A parent that is not among the events, for instance because a bounded history pushed it out, is the
+    root of what is known of the chain: ``root_id`` is its id and depth counts from it. Where parents run
+    in a circle there is no root: ``root_id`` is missing and depth is -1, also below the circle.
+
+    With ``data="expand"`` the ``data.<key>`` columns are those of `pandas.json_normalize`: same order,
+    values and dtypes. What it does not take is read as follows: a msgspec Struct or a dataclass, also
+    inside another payload, as the dict of its fields; another mapping as a dict; no payload as an empty
+    dict; any other payload goes to a column ``data`` before the rest. Text that UTF-8 cannot hold stays
+    an object column.
+
+    Examples
+    --------
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.frames import to_frame
+    >>> asked = Event(EventType.RETRIEVAL_STARTED, {"query": "owls"}, source="agent", timestamp=5.0)
+    >>> found = Event(EventType.RETRIEVAL_COMPLETED, {"hits": {"n": 3}}, timestamp=5.25, parent_id=asked.id)
+    >>> frame = to_frame([asked, found], data="expand")
+    >>> frame[["type", "depth", "source", "data.query", "data.hits.n"]]
+                      type  depth source data.query  data.hits.n
+    0    RETRIEVAL_STARTED      0  agent       owls          NaN
+    1  RETRIEVAL_COMPLETED      1    NaN        NaN          3.0
+    >>> frame["t_rel"].dt.total_seconds().tolist()
+    [0.0, 0.25]
+    """
+    if data not in ("keep", "expand", "drop"):
+        raise ValueError(f"data must be 'keep', 'expand' or 'drop', got {data!r}")
+    if run is not None and not isinstance(run, str):
+        raise TypeError(f"run must be a string or None, got {type(run).__name__} {run!r:.80}")
+    rows = _events(events)
+    event_id, parent_id = _text([event.id for event in rows]), _text([event.parent_id for event in rows])
+    root_id, depth = _chains(event_id, parent_id)
+    timestamp, t_rel = _times(rows)
+    columns: dict[str, _Column] = {
+        "run": _named(run, len(rows)),
+        "seq": np.fromiter(map(attrgetter("seq"), rows), np.int64, len(rows)),
+        "event_id": event_id,
+        "parent_id": parent_id,
+        "root_id": root_id,
+        "depth": depth,
+        "type": _types([event.type for event in rows]),
+        "timestamp": timestamp,
+        "t_rel": t_rel,
+        "source": _labels([event.source for event in rows]),
+        "scope": _labels([event.scope for event in rows]),
+    }
+    if data == "keep":
+        columns["data"] = pd.Series([event.data for event in rows], dtype=object)
+    payloads = flatten([event.data for event in rows]) if data == "expand" else []
+    metadata = pd.Series([event.metadata for event in rows], dtype=object)
+    arrays = [*columns.values(), *(values for _, values in payloads), metadata]
+    frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
+    frame.columns = pd.Index([*columns, *(name for name, _ in payloads), "metadata"])  # names may repeat
+    return frame
+
+
+def concat_frames(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Put the frames of several runs under one another without losing a dtype.
+
+    `pandas.concat` turns categories that differ between the frames to plain text. Here they are united
+    first: ``type`` keeps the order that `to_frame` gives it, every other column is sorted.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        As `to_frame` makes them, each with its own ``run`` name. ``data.<key>`` columns may differ.
+
+    Returns
+    -------
+    DataFrame, one row per row of `frames`
+        With a new index. Its columns come in the order of the first frame, those of later frames after
+        them, ``metadata`` last. ``t_rel`` still counts from the start of each run. A column that some
+        rows lack is missing there, as in a frame made of all the events at once: whole numbers become
+        floats and truth values objects, every other dtype stays.
+
+    Raises
+    ------
+    ValueError
+        If there are no frames.
+    TypeError
+        If one of `frames` is not a DataFrame.
+
+    Examples
+    --------
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.frames import concat_frames, to_frame
+    >>> first = to_frame([Event(EventType.AGENT_STARTED, source="planner")], run="a")
+    >>> second = to_frame([Event(EventType.AGENT_STARTED, source="critic")], run="b")
+    >>> concat_frames([first, second])["source"].cat.categories.tolist()
+    ['critic', 'planner']
+    """
+    given = list(frames)
+    for position, frame in enumerate(given):
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(f"frames must hold DataFrames, got {type(frame).__name__} at position {position}")
+    if not given:
+        raise ValueError("frames must hold at least one DataFrame; to_frame([]) makes an empty one")
+    dtypes: dict[Hashable, list[Any]] = defaultdict(list)
+    for frame in sorted(given, key=len, reverse=True):  # an empty frame only decides what no other holds
+        for name, dtype in frame.dtypes.items():
+            dtypes[name].append(dtype)
+    shared = {name: _united(name, found) for name, found in dtypes.items()}
+    united = pd.concat([_conformed(frame, shared) for frame in given], ignore_index=True)
+    names = list(dict.fromkeys(itertools.chain.from_iterable(given)))
+    return united[sorted(names, key=lambda name: name == "metadata")]
+
+
+def _united(name: Hashable, dtypes: list[Any]) -> Any:
+    kinds = [dtype for dtype in dtypes if isinstance(dtype, pd.CategoricalDtype)]
+    if len(kinds) < len(dtypes) or all(kind == kinds[0] and kind.ordered for kind in kinds):
+        return dtypes[0]
+    categories = [kind.categories for kind in kinds]
+    if all(found.equals(categories[0]) for found in categories):
+        return kinds[0]
+    distinct = {label for found in categories for label in found}
+    order = _type_names(distinct) if name == "type" else sorted(distinct)
+    return pd.CategoricalDtype(pd.Index(order, dtype=categories[0].dtype))
+
+
+def _conformed(frame: pd.DataFrame, dtypes: Mapping[Hashable, Any]) -> pd.DataFrame:
+    changed: dict[Any, _Column] = {
+        name: frame[name].astype(dtype)
+        for name, dtype in dtypes.items()
+        if name in frame and isinstance(dtype, pd.CategoricalDtype) and frame[name].dtype != dtype
+    }
+    if frame.empty:
+        changed = {name: pd.Series(frame.get(name, []), dtype=dtype) for name, dtype in dtypes.items()}
+    return frame.assign(**changed)
+
+
+def _events(events: HasHistory | Iterable[Event[Any]]) -> list[Event[Any]]:
+    history: Any = getattr(events, "history", events)
+    try:
+        rows: list[Event[Any]] = list(history)
+    except TypeError as error:
+        raise TypeError(
+            f"events must be a bus, a history or an iterable of Event, got {type(events).__name__}"
+        ) from error
+    strangers = {kind for kind in set(map(type, rows)) if not issubclass(kind, Event)}
+    if strangers:
+        row = next(row for row, event in enumerate(rows) if type(event) in strangers)
+        raise TypeError(f"events must hold only Event, got {type(rows[row]).__name__} {rows[row]!r:.80} at row {row}")
+    return rows
+
+
+def _text(values: list[Any]) -> _Column:
+    """Return `values`, text or None, as an array of dtype str."""
+    try:
+        return pd.array(values if pa is None else pa.array(values, pa.large_string()), dtype="str")
+    except (UnicodeEncodeError, TypeError):  # ids that a stranger chose
+        return pd.array([None if value is None else _label(value) for value in values], dtype="str")
+
+
+def _label(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _labels(values: list[Any]) -> pd.Categorical:
+    labels = {value: _label(value) for value in set(values) if value is not None}
+    return _coded(values, labels, sorted(set(labels.values())))
+
+
+def _coded(keys: Iterable[Hashable], labels: Mapping[Any, str], categories: list[str]) -> pd.Categorical:
+    place = {label: code for code, label in enumerate(categories)}
+    codes: dict[Any, int] = {None: -1, **{key: place[label] for key, label in labels.items()}}
+    return pd.Categorical.from_codes(
+        np.fromiter(map(codes.__getitem__, keys), np.int32), categories=pd.Index(categories, dtype="str")
+    )
+
+
+def _named(run: str | None, size: int) -> pd.Categorical:
+    label = [] if run is None else [_label(run)]
+    return pd.Categorical.from_codes(np.full(size, len(label) - 1), categories=pd.Index(label, dtype="str"))
+
+
+def _types(types: list[Enum]) -> pd.Categorical:
+    # Keyed by identity: the hash of a user's own Enum runs in Python, and a class defined twice is one type.
+    keys = list(map(id, types))
+    labels = {key: event_type_name(member) for key, member in dict(zip(keys, types, strict=True)).items()}
+    return _coded(keys, labels, _type_names(labels.values()))
+
+
+def _type_names(names: Iterable[str]) -> list[str]:
+    return [*EventType.__members__, *sorted(set(names) - EventType.__members__.keys())]
+
+
+def _times(rows: list[Event[Any]]) -> tuple[_Column, _Column]:
+    seconds = np.fromiter(map(attrgetter("timestamp"), rows), np.float64, len(rows))
+    outside = np.flatnonzero(np.abs(seconds) >= _LAST_SECOND)
+    if outside.size:
+        row = int(outside[0])
+        raise ValueError(
+            f"timestamp must be seconds since the epoch, between the years 1677 and 2262, got {seconds[row]} at row {row}"
+        )
+    known = ~np.isnan(seconds)
+    whole = np.floor(seconds, where=known, out=np.zeros_like(seconds))
+    part = np.subtract(seconds, whole, where=known, out=np.zeros_like(seconds))
+    # Times a billion only after the split: a float of seconds times a billion has lost its nanoseconds.
+    ns = whole.astype(np.int64) * 1_000_000_000 + np.rint(part * 1e9).astype(np.int64)
+    first, last = (int(ns[known].min()), int(ns[known].max())) if known.any() else (0, 0)
+    if last - first >= 2**63:
+        raise ValueError("timestamps must not span more than 292 years, which is what timedelta64[ns] can hold")
+    since = np.subtract(ns, first, where=known, out=ns.copy())
+    ns[~known] = since[~known] = np.iinfo(np.int64).min  # NaT
+    return pd.DatetimeIndex(ns.view("M8[ns]"), tz="UTC"), since.view("m8[ns]")
+
+
+def _chains(event_id: _Column, parent_id: _Column) -> tuple[_Column, _Column]:
+    """Return the root and the depth of every event.
+
+    Every event points at its parent, then in each round at what its target points at: a chain of n
+    events is walked in log2(n) rounds over arrays, whatever their order.
+    """
+    orphan = parent_id.isna()
+    if orphan.all():
+        return event_id.copy(), np.zeros(len(event_id), np.int32)
+    parent = _positions(event_id, parent_id)
+    itself = np.arange(len(parent))
+    top = parent < 0
+    target = np.where(top, itself, parent)
+    depth = (~top).astype(np.int64)
+    for _ in range(len(parent).bit_length()):
+        further = target[target]
+        if np.array_equal(further, target):
+            break
+        depth += depth[target]
+        target = further
+    circular = ~top[target]
+    unseen = (top & ~orphan)[target]  # the top of the chain names a parent that is not here
+    root_id = event_id.take(np.where(circular, -1, target), allow_fill=True)
+    if unseen.any():
+        root_id[unseen] = parent_id.take(target[unseen])
+    return root_id, np.where(circular, -1, depth + unseen).astype(np.int32)
+
+
+def _positions(event_id: _Column, parent_id: _Column) -> _Column:
+    """Return the row of each parent, -1 where it has none or it is in no row."""
+    if pc is not None:
+        found = pc.index_in(pa.array(parent_id), value_set=pa.array(event_id))
+        return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    rows = {name: row for row, name in reversed(list(enumerate(event_id)))}
+    return np.fromiter((rows.get(name, -1) for name in parent_id), np.int64, len(parent_id))

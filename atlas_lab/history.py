@@ -1,0 +1,207 @@
+"""The bounded history of a bus: what happened, in order, and how much was pushed out."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from .events import Event, check_event_types, event_type_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class History(Sequence[Event[Any]]):
+    """The latest events of a bus, oldest first.
+
+    Reading takes a snapshot, so iterating is safe while other threads publish.
+
+    Parameters
+    ----------
+    limit : int or None, default 1000
+        Number of events to keep. 0 keeps nothing, None keeps all.
+    lock : context manager, optional
+        The lock under which events are added; a bus shares its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `limit` is not an int or None, or is negative.
+
+    Examples
+    --------
+    >>> from atlas_lab import EventBus, EventType
+    >>> bus = EventBus(history_limit=2)
+    >>> for task in ("read", "think", "write"):
+    ...     _ = bus.publish(EventType.AGENT_TASK_ASSIGNED, {"task": task}, source="planner")
+    >>> [event.data["task"] for event in bus.history], bus.history.dropped
+    (['think', 'write'], 1)
+    >>> bus.history[-1].seq
+    3
+    >>> bus.history
+    <History: 2 events (limit 2), 1 pushed out>
+    """
+
+    __slots__ = ("_accepted", "_cleared", "_events", "_lock")
+
+    def __init__(self, limit: int | None = 1000, *, lock: AbstractContextManager[object] | None = None) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"history_limit must be an int or None for no limit, got {type(limit).__name__} {limit!r}")
+        if limit is not None and limit < 0:
+            raise ValueError(f"history_limit must be 0 or more, or None for no limit, got {limit}")
+        self._events: deque[Event[Any]] = deque(maxlen=limit)
+        self._accepted = 0
+        self._cleared = 0
+        self._lock = threading.RLock() if lock is None else lock
+
+    @property
+    def limit(self) -> int | None:
+        """Number of events kept at most; None for no limit."""
+        return self._events.maxlen
+
+    @property
+    def accepted(self) -> int:
+        """Number of events ever added; the ``seq`` of the latest one."""
+        return self._accepted
+
+    @property
+    def dropped(self) -> int:
+        """Number of events that the limit pushed out. Cleared events do not count."""
+        with self._lock:
+            return self._accepted - self._cleared - len(self._events)
+
+    def latest(self, n: int = 10) -> list[Event[Any]]:
+        """Return the last `n` events, oldest first.
+
+        Raises
+        ------
+        ValueError
+            If `n` is negative.
+        """
+        if n < 0:
+            raise ValueError(f"n must be 0 or more, got {n}")
+        with self._lock:
+            newest = list(islice(reversed(self._events), n))
+        newest.reverse()
+        return newest
+
+    def select(
+        self,
+        type: Enum | Iterable[Enum] | None = None,  # noqa: A002 - the field is called type
+        source: str | Iterable[str] | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        scope: str | None = None,
+        where: Callable[[Event[Any]], object] | None = None,
+    ) -> list[Event[Any]]:
+        """Return the events that meet every condition given, oldest first.
+
+        Parameters
+        ----------
+        type : Enum or iterable of Enum, optional
+            One event type or several.
+        source : str or iterable of str, optional
+            One source or several.
+        since, until : float or datetime, optional
+            Half-open interval ``since <= timestamp < until``; seconds since the epoch, or a datetime
+            with a time zone.
+        scope : str, optional
+            Events of this scope and of every scope below it.
+        where : callable of Event to bool, optional
+            Any other condition.
+
+        Raises
+        ------
+        TypeError
+            If `type` is not an event type, or a datetime has no time zone.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus()
+        >>> for word in ("storm", "day"):
+        ...     _ = bus.publish(EventType.STREAM_CHUNK, word, source="model")
+        >>> [event.data for event in bus.history.select(EventType.STREAM_CHUNK, where=lambda e: "o" in e.data)]
+        ['storm']
+        """
+        events = list(self)
+        if type is not None:
+            names = {event_type_name(one) for one in check_event_types(type, "type")}
+            events = [event for event in events if event.type_name in names]
+        if source is not None:
+            sources = {source} if isinstance(source, str) else set(source)
+            events = [event for event in events if event.source in sources]
+        if since is not None:
+            start = _seconds(since, "since")
+            events = [event for event in events if event.timestamp >= start]
+        if until is not None:
+            end = _seconds(until, "until")
+            events = [event for event in events if event.timestamp < end]
+        if scope is not None:
+            below = f"{scope}/"
+            events = [e for e in events if e.scope is not None and (e.scope == scope or e.scope.startswith(below))]
+        if where is not None:
+            events = [event for event in events if where(event)]
+        return events
+
+    def clear(self) -> None:
+        """Forget all events. Numbering goes on where it was."""
+        with self._lock:
+            self._cleared += len(self._events)
+            self._events.clear()
+
+    def to_frame(
+        self, *, data: Literal["keep", "expand", "drop"] = "keep", run: str | None = None
+    ) -> pd.DataFrame:
+        """Return the events as a DataFrame, one row per event; see `atlas_lab.to_frame`.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        from .frames import to_frame  # noqa: PLC0415 - pandas is heavy, and the core works without it
+
+        return to_frame(self, data=data, run=run)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event[Any]]:
+        with self._lock:
+            snapshot = list(self._events)
+        return iter(snapshot)
+
+    def __reversed__(self) -> Iterator[Event[Any]]:
+        return reversed(list(self))
+
+    @overload
+    def __getitem__(self, index: int) -> Event[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event[Any]]: ...
+    def __getitem__(self, index: int | slice) -> Event[Any] | list[Event[Any]]:
+        if isinstance(index, slice):
+            return list(self)[index]
+        try:
+            with self._lock:
+                return self._events[index]
+        except IndexError:
+            raise IndexError(f"history holds {len(self)} events, there is none at {index}") from None
+
+    def __repr__(self) -> str:
+        limit = "no limit" if self.limit is None else f"limit {self.limit}"
+        return f"<History: {len(self)} events ({limit}), {self.dropped} pushed out>"
+
+
+def _seconds(moment: float | datetime, argument: str) -> float:
+    if not isinstance(moment, datetime):
+        return moment
+    if moment.tzinfo is None:
+        raise TypeError(f"{argument} must have a time zone, got {moment!r}; use datetime(..., tzinfo=UTC)")
+    return moment.timestamp()

@@ -1,0 +1,317 @@
+"""Stock middleware: plain callables that take an event and return it, a changed copy, or None to drop it.
+
+Each works without a bus, too. What needs no change comes back as the very same event, and what a factory such as
+`drop` returns is named after how it was made: ``drop(HANDLER_ERROR)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from inspect import iscoroutinefunction
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .errors import PayloadTypeError, callable_name
+from .events import Event, check_event_type, check_event_types, event_type_name
+from .redaction import DEFAULT_SECRET_KEYS, redact
+from .thinning import dedupe, rate_limit, sample
+
+__all__ = [
+    "DEFAULT_SECRET_KEYS",
+    "dedupe",
+    "drop",
+    "enrich",
+    "iso_timestamp",
+    "keep",
+    "rate_limit",
+    "redact",
+    "sample",
+    "validate",
+]
+
+What: TypeAlias = Enum | Iterable[Enum] | Callable[[Event[Any]], object]
+"""Which events are meant: one type, several, or a predicate."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso_timestamp(event: Event[Any]) -> Event[Any]:
+    """Put the event's time into ``metadata["iso_time"]``, as ISO 8601 in UTC with microseconds.
+
+    It is a middleware itself: ``bus.add_middleware(iso_timestamp)``.
+
+    Parameters
+    ----------
+    event : Event
+        Its ``timestamp`` is in seconds since the epoch.
+
+    Returns
+    -------
+    Event
+        A copy with the entry added or corrected; the same event if it has that entry.
+
+    Raises
+    ------
+    OverflowError, ValueError
+        If the timestamp lies outside the years 1 to 9999, or is not a number.
+
+    Examples
+    --------
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.middleware import iso_timestamp
+    >>> iso_timestamp(Event(EventType.SYSTEM_INIT, timestamp=1360321200.0)).metadata
+    {'iso_time': '2013-02-08T11:00:00.000000+00:00'}
+    """
+    iso_time = (_EPOCH + timedelta(seconds=event.timestamp)).isoformat(timespec="microseconds")
+    if event.metadata.get("iso_time") == iso_time:
+        return event
+    return event.replace(metadata={**event.metadata, "iso_time": iso_time})
+
+
+def keep(what: What) -> Callable[[Event[Any]], Event[Any] | None]:
+    """Make a middleware that lets only some events pass.
+
+    Parameters
+    ----------
+    what : Enum, iterable of Enum, or callable of an event
+        The event types to keep, compared by name as `event_type_name` gives it, or a predicate that is true for
+        an event to keep.
+
+    Returns
+    -------
+    callable
+        A middleware.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `what` is none of these, or is empty.
+
+    Examples
+    --------
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.middleware import keep
+    >>> only_urgent = keep(lambda event: event.metadata.get("urgent"))
+    >>> only_urgent(Event(EventType.AGENT_STARTED)) is None
+    True
+    """
+    chosen, shown = _predicate(what)
+
+    def keep_chosen(event: Event[Any]) -> Event[Any] | None:
+        return event if chosen(event) else None
+
+    keep_chosen.__name__ = keep_chosen.__qualname__ = f"keep({shown})"
+    return keep_chosen
+
+
+def drop(what: What) -> Callable[[Event[Any]], Event[Any] | None]:
+    """Make a middleware that drops some events and lets the others pass.
+
+    Parameters
+    ----------
+    what : Enum, iterable of Enum, or callable of an event
+        The event types to drop, compared by name as `event_type_name` gives it, or a predicate that is true for
+        an event to drop.
+
+    Returns
+    -------
+    callable
+        A middleware.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `what` is none of these, or is empty.
+
+    Examples
+    --------
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.middleware import drop
+    >>> quiet = drop({EventType.STREAM_CHUNK, EventType.SYSTEM_HEALTH})
+    >>> quiet(Event(EventType.STREAM_CHUNK)) is None
+    True
+    >>> quiet.__name__
+    'drop(STREAM_CHUNK, SYSTEM_HEALTH)'
+    """
+    chosen, shown = _predicate(what)
+
+    def drop_chosen(event: Event[Any]) -> Event[Any] | None:
+        return None if chosen(event) else event
+
+    drop_chosen.__name__ = drop_chosen.__qualname__ = f"drop({shown})"
+    return drop_chosen
+
+
+def enrich(
+    fields: Mapping[str, object] | None = None, /, *, overwrite: bool = False, **more: object
+) -> Callable[[Event[Any]], Event[Any]]:
+    """Make a middleware that adds metadata.
+
+    Parameters
+    ----------
+    fields : mapping of str to object, optional
+        What to add, for names that cannot be a keyword.
+    overwrite : bool, default False
+        Whether to replace an entry that an event has already. By default it stays, and a callable for it is not called.
+    **more
+        What to add, by name. A callable is called with the event, for the value to add.
+
+    Returns
+    -------
+    callable
+        A middleware.
+
+    Raises
+    ------
+    TypeError
+        If `fields` is not a mapping with str keys, or nothing is to be added.
+
+    Examples
+    --------
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.middleware import enrich
+    >>> mark = enrich(run="baseline", family=lambda event: event.type_name.split("_")[0])
+    >>> mark(Event(EventType.AGENT_STARTED, metadata={"run": "mine"})).metadata
+    {'run': 'mine', 'family': 'AGENT'}
+    """
+    if not isinstance(fields, Mapping | None):
+        raise TypeError(f"fields must be a mapping of names to values, got {type(fields).__name__} {fields!r:.80}")
+    entries = {**(fields or {}), **more}
+    if not entries:
+        raise TypeError("enrich needs something to add: enrich(run='baseline')")
+    for name in entries:
+        if not isinstance(name, str):
+            raise TypeError(f"fields must have str keys, got {type(name).__name__} {name!r:.80}")
+
+    def add_entries(event: Event[Any]) -> Event[Any]:
+        metadata = dict(event.metadata)
+        for name, value in entries.items():
+            if overwrite or name not in metadata:
+                metadata[name] = value(event) if callable(value) else value
+        if all(name in event.metadata and metadata[name] is event.metadata[name] for name in entries):
+            return event
+        return event.replace(metadata=metadata)
+
+    add_entries.__name__ = add_entries.__qualname__ = f"enrich({', '.join(entries)})"
+    return add_entries
+
+
+def validate(types: Mapping[Enum, Any], /, *, convert: bool = False) -> Callable[[Event[Any]], Event[Any]]:
+    """Make a middleware that refuses payloads of the wrong type, so that their publisher hears of it.
+
+    Parameters
+    ----------
+    types : mapping of Enum to type
+        Payload type by event type, compared by name. Events of other types pass. A payload type is a class, a
+        dataclass, a msgspec Struct, a TypedDict, a union, or a generic such as ``list[int]``.
+    convert : bool, default False
+        Whether a payload that fits becomes an instance of the type. By default it is left as it is.
+
+    Returns
+    -------
+    callable
+        A middleware.
+
+    Raises
+    ------
+    TypeError
+        If `types` is no mapping of event types to types that can be checked.
+    PayloadTypeError
+        From the middleware, if a payload does not fit; the message names event type, field and type. On a bus it
+        is the cause of the MiddlewareError that the publisher gets.
+
+    Notes
+    -----
+    An instance fits, and its fields are not looked at. A mapping fits, and so does anything for a
+    TypedDict or a generic, if ``msgspec.convert`` makes the type of it: strictly, so that a str is no int, but an ISO
+    8601 str in a mapping is a datetime. With `convert`, that holds for every other payload too.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from atlas_lab import Event, EventType
+    >>> from atlas_lab.middleware import validate
+    >>> @dataclass
+    ... class Task:
+    ...     name: str
+    ...     steps: int
+    >>> check = validate({EventType.TASK_SUBMITTED: Task}, convert=True)
+    >>> check(Event(EventType.TASK_SUBMITTED, {"name": "plan", "steps": 3})).data
+    Task(name='plan', steps=3)
+    >>> check(Event(EventType.TASK_SUBMITTED, {"name": "plan", "steps": "three"}))
+    Traceback (most recent call last):
+    atlas_lab.errors.PayloadTypeError: TASK_SUBMITTED payload does not fit Task: Expected `int`, got `str` - at `$.steps`
+    """
+    if not isinstance(types, Mapping):
+        raise TypeError(f"types must map event types to payload types, got {type(types).__name__} {types!r:.80}")
+    rules = {}
+    for event_type, payload_type in types.items():
+        name = event_type_name(check_event_type(event_type, "a key of types"))
+        rules[name] = (payload_type, *_check_payload_type(name, payload_type))
+
+    def check(event: Event[Any]) -> Event[Any]:
+        if event.type_name not in rules:
+            return event
+        payload_type, instances, shown = rules[event.type_name]
+        data = event.data
+        if instances is not None and isinstance(data, instances):
+            return event
+        refusal = f"{event.type_name} payload does not fit {shown}: "
+        if instances is not None and not convert and not isinstance(data, Mapping):
+            raise PayloadTypeError(f"{refusal}Expected `{shown}`, got `{type(data).__qualname__}` - at `$`")
+        try:
+            converted = msgspec.convert(data, payload_type)
+        except msgspec.ValidationError as error:
+            raise PayloadTypeError(f"{refusal}{error}") from error
+        return event.replace(data=converted) if convert and not _same(converted, data) else event
+
+    check.__name__ = check.__qualname__ = f"validate({', '.join(rules)})"
+    return check
+
+
+def _predicate(what: object) -> tuple[Callable[[Event[Any]], object], str]:
+    if callable(what) and not isinstance(what, Enum | type):
+        if iscoroutinefunction(what):
+            raise TypeError(f"what must be a plain predicate, got the async function {callable_name(what)}")
+        return what, callable_name(what)
+    try:
+        types = check_event_types(what, "what")
+    except TypeError as error:
+        raise TypeError(f"{error}, or pass a predicate: lambda event: event.source == 'planner'") from None
+    except ValueError:
+        raise ValueError("what is empty; name at least one event type") from None
+    names = frozenset(map(event_type_name, types))
+    return lambda event: event.type_name in names, ", ".join(sorted(names))
+
+
+def _check_payload_type(name: str, payload_type: Any) -> tuple[Any, str]:
+    """Return what `isinstance` can ask for, None if nothing, and how the type is shown."""
+    shown = payload_type.__qualname__ if isinstance(payload_type, type) else str(payload_type)
+    try:
+        msgspec.convert(None, payload_type)
+    except msgspec.ValidationError:
+        pass
+    except (TypeError, NameError) as error:
+        raise TypeError(
+            f"types[{name}] must be a type that a payload can be checked against, got {shown}: {error}"
+        ) from error
+    try:
+        isinstance(object(), payload_type)
+    except TypeError:
+        return None, shown
+    # As for a type checker, an int will do where a float is asked for.
+    return float | int if payload_type is float else payload_type, shown
+
+
+def _same(new: object, old: object) -> bool:
+    """Return whether a conversion changed nothing; unlike ``==``, telling 1 from 1.0 and from True."""
+    if new is old or type(new) is not type(old):
+        return new is old
+    if isinstance(new, dict) and isinstance(old, dict):
+        return new.keys() == old.keys() and all(_same(item, old[name]) for name, item in new.items())
+    if isinstance(new, list | tuple) and isinstance(old, list | tuple):
+        return len(new) == len(old) and all(map(_same, new, old))
+    return bool(new == old)

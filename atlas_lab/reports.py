@@ -1,0 +1,134 @@
+"""What a bus tells about itself: its statistics, and what would happen to an event."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import describe
+from .events import Event, event_type_name
+from .pipeline import Middleware
+from .signals import Subscription
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True)
+class BusStats:
+    """Counts of one bus since it was made, as ``bus.stats()`` returns them.
+
+    Attributes
+    ----------
+    accepted : int
+        Events stored and delivered; the ``seq`` of the latest one.
+    calls : int
+        Calls of handlers.
+    errors : int
+        Failures of handlers.
+    rejected : int
+        Events that middleware dropped or failed on.
+    by_type : dict of str to int
+        Accepted events by name of their type.
+    dead_letters : dict of str to int
+        Accepted events for which this bus had no handler, by name of their type.
+    subscriptions : int
+        Active subscriptions.
+    kept, pushed_out : int
+        Events in the history, and those its limit pushed out.
+    running : int
+        Async handlers started by ``publish`` that are not done yet.
+    """
+
+    accepted: int
+    calls: int
+    errors: int
+    rejected: int
+    by_type: dict[str, int]
+    dead_letters: dict[str, int]
+    subscriptions: int
+    kept: int
+    pushed_out: int
+    running: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What would happen to an event of one type, as ``bus.explain(event_type)`` returns it; print it to read it.
+
+    Attributes
+    ----------
+    bus : str
+        Name or path of the bus.
+    event_type : str
+    middleware : tuple of str
+        Entries in order; those switched off say so.
+    handlers : tuple of str
+        Handlers in the order of delivery, each with what restricts it and where it was defined.
+    parent : Explanation or None
+        What the parent does with the event afterwards.
+    """
+
+    bus: str
+    event_type: str
+    middleware: tuple[str, ...]
+    handlers: tuple[str, ...]
+    parent: Explanation | None = field(default=None)
+
+    def __str__(self) -> str:
+        lines = [f"{self.event_type} on {self.bus}"]
+        lines += _numbered("middleware", self.middleware, "none: every event passes")
+        lines += _numbered("handlers, in order", self.handlers, "none: the event is a dead letter")
+        if self.parent is not None:
+            lines += ["  then, on the parent:", *("    " + line for line in str(self.parent).splitlines())]
+        return "\n".join(lines)
+
+
+def _numbered(title: str, items: tuple[str, ...], nothing: str) -> list[str]:
+    if not items:
+        return [f"  {title}: {nothing}"]
+    return [f"  {title}:", *(f"    {number}. {item}" for number, item in enumerate(items, 1))]
+
+
+def describe_middleware(entry: Middleware) -> str:
+    """Return an entry as one line."""
+    return entry.name if entry.enabled else f"{entry.name} (off)"
+
+
+def describe_subscription(subscription: Subscription) -> str:
+    """Return a subscription as one line: its name, what restricts it, and where its handler was defined."""
+    notes = [f"priority {subscription.priority}"] if subscription.priority else []
+    notes += subscription.filters
+    if not subscription.event_types:
+        notes.append("listens to every type")
+    if subscription.paused:
+        notes.append("paused")
+    text = f"{subscription.handler_name} ({', '.join(notes)})" if notes else subscription.handler_name
+    return f"{text} at {subscription.defined_at}" if subscription.defined_at else text
+
+
+def error_report(subscription: Subscription, event: Event[object], error: BaseException) -> dict[str, str]:
+    """Return the payload of a HANDLER_ERROR event: text only, so that it holds no frame and no object alive."""
+    return {
+        "event_id": event.id,
+        "event_type": event_type_name(event.type),
+        "handler": subscription.handler_name,
+        "defined_at": subscription.defined_at,
+        "published_at": _publisher(),
+        "error_type": type(error).__name__,
+        "message": str(error),
+        "summary": describe(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _publisher() -> str:
+    """Return file and line of the innermost call from outside this package."""
+    frame = sys._getframe(1)  # noqa: SLF001 - documented, and the only way
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        outer = frame.f_back
+        if outer is None:
+            return ""
+        frame = outer
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

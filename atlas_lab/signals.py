@@ -1,0 +1,469 @@
+"""Blinker signals with what a bus needs on top: an order, snapshots of the receivers, and tokens.
+
+This is the only module that imports blinker. Each event type has one signal, private to its bus; each
+subscription is connected to it as a unique object, so that Blinker's own weak references, sender
+filters and identity rules never come into play. `Route` is the snapshot that a publish runs through.
+
+Counting is free of cost per handler: a route counts how often it was dispatched, and a subscription
+was called that often, minus the times its slot did not call the handler (`Subscription.miss`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import Enum
+from operator import attrgetter, length_hint
+from typing import Any, TypeAlias
+
+import blinker
+
+from .errors import BusClosedError, describe
+from .events import Event, EventType, check_event_type, event_type_name
+
+Handler: TypeAlias = Callable[[Event[Any]], object]
+Slot: TypeAlias = Callable[[Event[Any]], object]
+
+logger = logging.getLogger("atlas_lab")
+
+_delivery_order = attrgetter("rank")
+
+
+class Subscription:
+    """A handler's place on a bus, as ``bus.subscribe`` returns it. Calling it unsubscribes.
+
+    Attributes
+    ----------
+    handler_name : str
+        The ``name`` given, or the handler's qualified name.
+    event_types : tuple of Enum
+        What it listens to; empty for everything.
+    priority : int
+        Handlers with a higher priority run first.
+    active : bool
+        Whether it is still subscribed.
+    paused : bool
+        Whether it is passed over for now; see `pause`.
+    errors : int
+        How often the handler failed.
+    last_error : str or None
+        Type and message of the latest failure.
+    defined_at : str
+        File and line where the handler was defined, or "" if it was not defined in Python.
+    created_at : float
+        When it was subscribed, in seconds since the epoch by the bus's clock.
+    isolated : bool
+        Whether its errors are kept from the publisher also under ``on_error="raise"``.
+
+    Examples
+    --------
+    >>> from atlas_lab import EventBus, EventType
+    >>> bus = EventBus()
+    >>> unsubscribe = bus.subscribe(EventType.STREAM_STARTED, lambda event: print("started", event.data))
+    >>> _ = bus.publish(EventType.STREAM_STARTED, 7)
+    started 7
+    >>> unsubscribe.calls, unsubscribe(), unsubscribe()
+    (1, True, False)
+    """
+
+    __slots__ = (
+        "__weakref__", "_misses", "active", "created_at", "definition", "dispatches", "errors", "event_types",
+        "filters", "handler_name", "invoke", "isolated", "key", "last_error", "paused", "priority", "rank",
+        "recover", "signals", "slot",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        signals: SignalTable,
+        event_types: tuple[Enum, ...],
+        *,
+        handler_name: str,
+        priority: int = 0,
+        filters: tuple[str, ...] = (),
+        key: object = None,
+        definition: object = None,
+        created_at: float = 0.0,
+    ) -> None:
+        self.signals = signals
+        self.event_types = event_types
+        self.handler_name = handler_name
+        self.priority = priority
+        self.filters = filters
+        self.key = key
+        self.definition = definition
+        self.created_at = created_at
+        self.active = False
+        self.paused = False
+        self.isolated = False
+        self.errors = 0
+        self.last_error: str | None = None
+        self.dispatches = 0
+        self._misses = 0
+        self.rank = (0, 0)
+        self.recover: Callable[[], Handler | None] = _gone
+        # What is called with an event that a route delivers, and what an awaiting publisher calls instead.
+        self.slot: Slot = self.miss
+        self.invoke: Slot = self.miss
+
+    @property
+    def calls(self) -> int:
+        """How often the handler was called."""
+        with self.signals.lock:
+            self.signals.settle()
+            return self.dispatches - self._misses
+
+    @property
+    def defined_at(self) -> str:
+        code = getattr(self.definition, "__code__", None)
+        return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+    def unsubscribe(self) -> bool:
+        """Stop receiving at once, also the event in flight. True the first time, False after."""
+        return self.signals.disconnect(self)
+
+    __call__ = unsubscribe
+
+    def pause(self) -> None:
+        """Let events pass by from now on, until `resume`. They are not kept for later."""
+        self._set_paused(True)
+
+    def resume(self) -> None:
+        """Receive events again."""
+        self._set_paused(False)
+
+    def _set_paused(self, paused: bool) -> None:
+        with self.signals.lock:
+            if self.paused != paused:
+                self.paused = paused
+                self.signals.invalidate(self)
+
+    def miss(self, event: Event[Any] | None = None) -> None:
+        """Note that a dispatch did not reach the handler; also stands in for a slot that was taken out."""
+        with self.signals.lock:
+            self._misses += 1
+            self.signals.misses += 1
+
+    def failed(self, error: BaseException) -> None:
+        """Note that the handler raised."""
+        with self.signals.lock:
+            self.errors += 1
+            self.signals.errors += 1
+            self.last_error = describe(error)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.unsubscribe()
+
+    def __repr__(self) -> str:
+        types = ", ".join(map(event_type_name, self.event_types)) or "every type"
+        state = "paused" if self.paused else "active" if self.active else "ended"
+        errors = f", {self.errors} failed" if self.errors else ""
+        return f"<Subscription {self.handler_name} to {types}: {state}, {self.calls} calls{errors}>"
+
+
+class Route:
+    """The receivers of one event type at one moment, in the order of delivery.
+
+    Attributes
+    ----------
+    subscriptions : tuple of Subscription
+    slots : list of callable
+        What to call, one for each subscription. A list, so that taking one out reaches dispatches in flight.
+    dispatches : int
+        How many events went through; the bus adds to it under the lock.
+    """
+
+    __slots__ = ("__weakref__", "dispatches", "slots", "subscriptions")
+
+    def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
+        self.subscriptions = subscriptions
+        self.slots: list[Slot] = [subscription.slot for subscription in subscriptions]
+        self.dispatches = 0
+
+    def current(self, slots: Iterator[Slot]) -> Subscription:
+        """Return the subscription whose slot an iterator over `slots` gave last."""
+        return self.subscriptions[len(self.slots) - length_hint(slots) - 1]
+
+    def abandon(self, slots: Iterator[Slot]) -> None:
+        """Note that a dispatch was broken off: the slots that are left were not called."""
+        for subscription in self.subscriptions[len(self.slots) - length_hint(slots) :]:
+            subscription.miss()
+
+    def take_out(self, subscription: Subscription) -> None:
+        """Make a dispatch that is under way pass over a subscription."""
+        for position, other in enumerate(self.subscriptions):
+            if other is subscription:
+                self.slots[position] = subscription.miss
+
+
+class OrderedSignal(blinker.Signal):
+    """A Blinker signal that knows its event type and calls its receivers in the order of the bus.
+
+    ``connect`` and ``disconnect`` work as in Blinker and are subscriptions to the bus: what is connected
+    here receives the events that the bus publishes. ``send`` calls the receivers and nothing else: no
+    middleware, no history, no isolation of errors.
+    """
+
+    def __init__(self, table: SignalTable, event_type: Enum | None) -> None:
+        super().__init__(doc=f"Receivers of {'every event' if event_type is None else event_type_name(event_type)}.")
+        self.table = table
+        self.event_type = event_type
+        self.route: Route | None = None
+        self.routes: list[weakref.ref[Route]] = []
+        self.accepted = 0
+        self.dead_letters = 0
+
+    def attach(self, subscription: Subscription) -> None:
+        super().connect(subscription, weak=False)
+
+    def detach(self, subscription: Subscription) -> None:
+        super().disconnect(subscription)
+
+    def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:  # noqa: FBT001, FBT002
+        """Subscribe `receiver`, called with the event; a bound method is held weakly, unless ``weak=False``."""
+        if sender is not blinker.ANY:
+            raise TypeError("a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source")
+        bus = self.table.bus()
+        if bus is None:
+            raise BusClosedError("the bus of this signal is gone")
+        bus.subscribe(self.event_type, receiver, weak=None if weak else False)
+        return receiver
+
+    def disconnect(self, receiver: Any, sender: Any = blinker.ANY) -> None:
+        """Unsubscribe every subscription of `receiver` to this event type."""
+        with self.table.lock:
+            connected: list[Any] = [*self.receivers.values()]
+            for subscription in connected:
+                if subscription.recover() == receiver:
+                    subscription.unsubscribe()
+
+    def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
+        """Yield what to call for an event, in the order of delivery."""
+        return iter(self.table.route(self).slots)
+
+
+class _Signals(dict[Any, OrderedSignal]):
+    """Signals by key, made when first asked for."""
+
+    def __init__(self, table: SignalTable) -> None:
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, event_type: EventType) -> OrderedSignal:
+        return self.table.make(event_type, event_type)
+
+
+class SignalTable:
+    """The signals of one bus, and who is connected to them. Everything that changes it holds `lock`.
+
+    Attributes
+    ----------
+    lock : RLock
+        Re-entrant, because the garbage collector may run a finalizer that publishes anywhere.
+    core : dict of EventType to OrderedSignal
+        For the hot path; other types go through `signal`.
+    everything : OrderedSignal
+        Holds the subscriptions to every type.
+    deliveries, misses, errors : int
+        Calls of handlers as dispatched, those that did not take place, and those that raised.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.core: dict[Any, OrderedSignal] = _Signals(self)
+        self.everything = OrderedSignal(self, None)
+        self.bus: Callable[[], Any] = _gone
+        self.closed = False
+        self.deliveries = self.misses = self.errors = 0
+        self._custom: dict[str, OrderedSignal] = {}
+        self._retired: list[tuple[OrderedSignal, tuple[Subscription, ...], int]] = []
+        self._orphans: deque[Subscription] = deque()
+        self._count = 0
+        self._changes = 0
+
+    def signal(self, event_type: Enum) -> OrderedSignal:
+        """Return the signal of an event type.
+
+        Raises
+        ------
+        TypeError
+            If `event_type` is not a member of an Enum.
+        BusClosedError
+            If the bus is closed.
+        """
+        if event_type.__class__ is EventType:
+            return self.core[event_type]
+        name = event_type_name(check_event_type(event_type))
+        return self._custom.get(name) or self.make(event_type, name)
+
+    def make(self, event_type: Enum, key: EventType | str) -> OrderedSignal:
+        """Make the signal of an event type that is new to the bus."""
+        with self.lock:
+            self.check_open()
+            signals: dict[Any, OrderedSignal] = self._custom if isinstance(key, str) else self.core
+            return signals.setdefault(key, OrderedSignal(self, event_type))
+
+    def check_open(self) -> None:
+        """Raise BusClosedError if the bus is closed."""
+        if self.closed:
+            raise BusClosedError("the bus is closed; its history can still be read, but it takes nothing new")
+
+    def all(self) -> list[OrderedSignal]:
+        """Return the signals of the types that were used so far."""
+        return [*self.core.values(), *self._custom.values()]
+
+    def connect(self, subscription: Subscription) -> None:
+        """Connect a subscription to the signals of its types; it receives events from the next one on.
+
+        A subscription with the same `key` is replaced, if `_replaces` says so.
+        """
+        with self.lock:
+            self.check_open()
+            self.bury()
+            signals = self._signals_of(subscription)
+            if subscription.key is not None:
+                for other in self.subscriptions():
+                    if _replaces(subscription, other):
+                        self.disconnect(other)
+            self._count += 1
+            subscription.rank = (-subscription.priority, self._count)
+            for signal in signals:
+                signal.attach(subscription)
+            subscription.active = True
+            self.invalidate(subscription)
+
+    def disconnect(self, subscription: Subscription) -> bool:
+        """Take a subscription out at once. True if it was connected."""
+        with self.lock:
+            if not subscription.active:
+                return False
+            subscription.active = False
+            for signal in self._signals_of(subscription):
+                signal.detach(subscription)
+            self.invalidate(subscription)
+            # The token may live on in somebody's hands; the handler and what it holds need not.
+            subscription.slot = subscription.invoke = subscription.miss
+            subscription.recover = _gone
+            return True
+
+    def invalidate(self, subscription: Subscription) -> None:
+        """Drop the routes that a subscription is part of, and take it out of dispatches under way."""
+        self._changes += 1
+        for signal in self._signals_of(subscription) if subscription.event_types else self.all():
+            route, signal.route = signal.route, None
+            if route is not None:
+                self._retired.append((signal, route.subscriptions, route.dispatches))
+                del route  # the last reference, unless a dispatch is under way
+            for reference in signal.routes:
+                under_way = reference()
+                if under_way is not None and (subscription.paused or not subscription.active):
+                    under_way.take_out(subscription)
+
+    def route(self, signal: OrderedSignal) -> Route:
+        """Return the current receivers of a signal."""
+        with self.lock:
+            while signal.route is None:
+                self.bury()
+                self.settle()
+                changes = self._changes
+                receivers: list[Any] = [*signal.receivers.values()]
+                if signal is not self.everything:
+                    receivers += self.everything.receivers.values()
+                connected = sorted((one for one in receivers if not one.paused), key=_delivery_order)
+                route = Route(tuple(connected))
+                if changes == self._changes:  # a finalizer may have run and subscribed in between
+                    signal.routes = [known for known in signal.routes if known() is not None]
+                    signal.routes.append(weakref.ref(route))
+                    signal.route = route
+            return signal.route
+
+    def settle(self) -> None:
+        """Book the dispatches of all routes to their subscriptions and signals. Called under the lock."""
+        retired, self._retired = self._retired, []
+        for signal in self.all():
+            if signal.route is not None and signal.route.dispatches:
+                retired.append((signal, signal.route.subscriptions, signal.route.dispatches))
+                signal.route.dispatches = 0
+        for signal, subscriptions, dispatches in retired:
+            signal.accepted += dispatches
+            self.deliveries += dispatches * len(subscriptions)
+            if not subscriptions:
+                signal.dead_letters += dispatches
+            for subscription in subscriptions:
+                subscription.dispatches += dispatches
+
+    def subscriptions(self) -> list[Subscription]:
+        """Return the active subscriptions in the order of delivery."""
+        with self.lock:
+            self.bury()
+            receivers: list[Any] = [*self.everything.receivers.values()]
+            for signal in self.all():
+                receivers += signal.receivers.values()
+            return sorted(dict.fromkeys(receivers), key=_delivery_order)
+
+    def orphan(self, subscription: Subscription) -> None:
+        """Note that the object whose method handled the events is gone.
+
+        Runs as a weak reference's callback, in any thread and even while that thread holds the lock;
+        so it only leaves a note, and `bury` does the work.
+        """
+        self._orphans.append(subscription)
+
+    def bury(self) -> None:
+        """Disconnect the subscriptions whose object is gone."""
+        while self._orphans:
+            subscription = self._orphans.popleft()
+            calls = subscription.calls
+            if self.disconnect(subscription) and not calls:
+                logger.warning(
+                    "%s was never called: its object was garbage-collected before an event came. "
+                    "Keep a reference to the object, or subscribe with weak=False.",
+                    subscription.handler_name,
+                )
+
+    def close(self) -> None:
+        """Disconnect everything and take nothing new."""
+        with self.lock:
+            for subscription in self.subscriptions():
+                self.disconnect(subscription)
+            self.settle()
+            self.closed = True
+            self.core = _ClosedSignals(self.core)
+
+    def _signals_of(self, subscription: Subscription) -> list[OrderedSignal]:
+        if not subscription.event_types:
+            return [self.everything]
+        return [self.signal(event_type) for event_type in subscription.event_types]
+
+
+class _ClosedSignals(dict[Any, OrderedSignal]):
+    """Stands in for the signals of a closed bus, so that a publish need not ask whether it is open."""
+
+    def __getitem__(self, event_type: object) -> OrderedSignal:
+        raise BusClosedError("the bus is closed; its history can still be read, but it takes nothing new")
+
+
+def _replaces(new: Subscription, old: Subscription) -> bool:
+    """Whether a subscription takes the place of an older one that bears the same key.
+
+    One function subscribed again is a second subscription. A definition that ran again is a new function
+    made from the same code, and replaces what it listened to before; a definition that was compiled
+    again, as in a notebook cell that is run again, replaces all that its older version listened to.
+    """
+    if old.key != new.key:
+        return False
+    if isinstance(new.key, str):  # a name given by hand
+        return True
+    if old.definition is new.definition:
+        return False
+    same_code = getattr(old.definition, "__code__", old) is getattr(new.definition, "__code__", new)
+    return not same_code or old.event_types == new.event_types
+
+
+def _gone() -> None:
+    return None
