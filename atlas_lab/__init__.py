@@ -1,32 +1,81 @@
 """A bench for event-driven systems: a recording event bus and a notebook lab around it.
 
-Importing it loads blinker, msgspec and the standard library. What needs pandas is loaded when it is
-first used.
+Importing it loads blinker, msgspec and the standard library. Names of other modules are loaded when
+they are first used.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from .bus import EventBus
-from .errors import (
-    AtlasLabError,
-    BusClosedError,
-    DataError,
-    HandlerErrors,
-    MiddlewareError,
-    MissingExtraError,
-    NoEventLoopError,
-    PayloadTypeError,
-    PublishDepthError,
-)
-from .events import Event, EventId, EventType, event_type_name, new_event_id
-from .history import History
-from .pipeline import Middleware, MiddlewareStats
-from .reports import BusStats, Explanation
-from .scopes import ScopedEventBus
-from .signals import Subscription
-from .subscribers import EventStream, safe_subscribe
+from .bus import EventBus as EventBus
+from .errors import AtlasLabError as AtlasLabError
+from .errors import BusClosedError as BusClosedError
+from .errors import DataError as DataError
+from .errors import HandlerErrors as HandlerErrors
+from .errors import MiddlewareError as MiddlewareError
+from .errors import MissingExtraError as MissingExtraError
+from .errors import NoEventLoopError as NoEventLoopError
+from .errors import PayloadTypeError as PayloadTypeError
+from .errors import PublishDepthError as PublishDepthError
+from .events import Event as Event
+from .events import EventId as EventId
+from .events import EventType as EventType
+from .events import event_type_name as event_type_name
+from .events import new_event_id as new_event_id
+from .history import History as History
+from .pipeline import Middleware as Middleware
+from .pipeline import MiddlewareStats as MiddlewareStats
+from .reports import BusStats as BusStats
+from .reports import Explanation as Explanation
+from .scopes import ScopedEventBus as ScopedEventBus
+from .signals import Subscription as Subscription
+from .subscribers import EventStream as EventStream
+from .subscribers import safe_subscribe as safe_subscribe
+
+if _TYPE_CHECKING:
+    from .datasets import Flight as Flight
+    from .datasets import FlightEvent as FlightEvent
+    from .datasets import Quake as Quake
+    from .datasets import QuakeEvent as QuakeEvent
+    from .datasets import load_flights as load_flights
+    from .datasets import load_quakes as load_quakes
+    from .frames import concat_frames as concat_frames
+    from .frames import to_frame as to_frame
+    from .middleware import dedupe as dedupe
+    from .middleware import drop as drop
+    from .middleware import enrich as enrich
+    from .middleware import iso_timestamp as iso_timestamp
+    from .middleware import keep as keep
+    from .middleware import rate_limit as rate_limit
+    from .middleware import redact as redact
+    from .middleware import sample as sample
+    from .middleware import validate as validate
+    from .parquet import read_parquet as read_parquet
+    from .parquet import write_parquet as write_parquet
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
+    "frames": ("concat_frames", "to_frame"),
+    "middleware": (
+        "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
+    ),
+    "parquet": ("read_parquet", "write_parquet"),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*(name for name in globals() if not name.startswith("_")), *_MODULE_OF, "__version__"])

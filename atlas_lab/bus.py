@@ -40,7 +40,7 @@ from .forks import survive_forks
 from .history import History
 from .pipeline import Middleware, MiddlewareFunction, Pipeline, Stage
 from .reports import BusStats, Explanation, describe_middleware, describe_subscription, error_report
-from .signals import Route, SignalTable, Subscription, logger
+from .signals import Route, SignalTable, Slot, Subscription, logger
 from .subscribing import Subscribing
 
 
@@ -184,13 +184,22 @@ class EventBus(Subscribing):
         >>> bus.history[-1].id == event_id
         True
         """
+        if source is not None and not isinstance(source, str):
+            raise TypeError(f"source must be a str or None, got {type(source).__name__} {source!r:.80}")
         outer = handling.get()
-        event = self._stamp(event_type, data, source, metadata, outer)
-        accepted = self._accept(event, outer)
-        if accepted is not None:
-            errors = self._deliver(*accepted, outer)
-            if errors:
-                raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
+        event: Event[Any] = Event(
+            event_type,
+            data,
+            source,
+            {} if metadata is None else own_metadata(metadata),
+            self._new_id(),
+            self._clock(),
+            None if outer is None else outer.event_id,
+            self._path,
+        )
+        errors = self._process(event, outer)
+        if errors:
+            raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
         return event.id
 
     def emit(self, event: Event[Any]) -> EventId:
@@ -224,16 +233,9 @@ class EventBus(Subscribing):
         """
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, got {type(event).__name__} {event!r:.80}; see publish")
-        outer = handling.get()
-        parent_id = event.parent_id or (None if outer is None else outer.event_id)
-        scope = self._path if event.scope is None else event.scope
-        copy = event.replace(seq=0, parent_id=parent_id, scope=scope)
-        check_event_type(copy.type, "event.type")
-        accepted = self._accept(copy, outer)
-        if accepted is not None:
-            errors = self._deliver(*accepted, outer)
-            if errors:
-                raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
+        errors = self._process(self._adopted(event), handling.get())
+        if errors:
+            raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
         return event.id
 
     async def publish_async(
@@ -263,60 +265,61 @@ class EventBus(Subscribing):
         handled 1
         published
         """
-        outer = handling.get()
-        event = self._stamp(event_type, data, source, metadata, outer)
-        accepted = self._accept(event, outer)
-        if accepted is not None:
-            errors = await self._deliver_async(*accepted, outer)
-            if errors:
-                raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
+        event = Event(event_type, data, source, own_metadata(metadata), self._new_id(), self._clock())
+        errors = await self._process_async(self._adopted(event), handling.get())
+        if errors:
+            raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
         return event.id
 
-    def _stamp(
-        self, event_type: Enum, data: object, source: str | None, metadata: Any, outer: Frame | None
-    ) -> Event[Any]:
-        """Step 1: make the event."""
-        if source is not None and not isinstance(source, str):
-            raise TypeError(f"source must be a str or None, got {type(source).__name__} {source!r:.80}")
-        return Event(
-            event_type,
-            data,
-            source,
-            {} if metadata is None else own_metadata(metadata),
-            self._new_id(),
-            self._clock(),
-            None if outer is None else outer.event_id,
-            self._path,
-        )
+    def _process(
+        self, stamped: Event[Any], outer: Frame | None, accepted: list[tuple[Event[Any], Route]] | None = None
+    ) -> list[Exception] | None:
+        """Steps 2 to 5: return the errors that the publisher is to see.
 
-    def _accept(self, stamped: Event[Any], outer: Frame | None) -> tuple[Event[Any], Route] | None:
-        """Steps 2 and 3: return the event as accepted and its receivers, or None if it was dropped."""
-        event: Event[Any] | None = stamped
+        With a list for `accepted`, stop after step 3 and put the event and its receivers there.
+        """
+        event = stamped
+        if outer is not None and outer.depth >= self._max_depth and event.type is not EventType.HANDLER_ERROR:
+            check_depth(outer, event.type, self._max_depth)
         signals = self._signals
-        signal = signals.core[stamped.type] if stamped.type.__class__ is EventType else signals.signal(stamped.type)
-        if outer is not None and outer.depth >= self._max_depth and stamped.type is not EventType.HANDLER_ERROR:
-            check_depth(outer, stamped.type, self._max_depth)
+        signal = signals.core[event.type] if event.type.__class__ is EventType else signals.signal(event.type)
         stage = self._pipeline.stage
         if stage is not None:
-            event = self._run_middleware(stage, stamped)
-            if event is None:
+            processed = self._run_middleware(stage, stamped)
+            if processed is None:
                 return None
+            event = processed
             signal = signals.signal(event.type)
+        history = self._history
         with self._lock:
-            history = self._history
             seq = 0
             while seq <= history._accepted:  # a finalizer that publishes may run at the call in between
                 seq = history._accepted + 1
                 force_setattr(event, "seq", seq)
             history._accepted = seq
             history._events.append(event)
-            if stage is not None and event is stamped:
-                stage.passes += 1
-                if stage.retired:
-                    stage.settle()
             route = signal.route or signals.route(signal)
             route.dispatches += 1
-        return event, route
+            if stage is not None and event is stamped:
+                stage.count_pass()
+        if accepted is not None:
+            accepted.append((event, route))
+            return None
+        if route.slots or self._parent is not None:
+            return self._deliver(event, route, outer)
+        return None
+
+    async def _process_async(self, stamped: Event[Any], outer: Frame | None) -> list[Exception] | None:
+        accepted: list[tuple[Event[Any], Route]] = []
+        self._process(stamped, outer, accepted)
+        return None if not accepted else await self._deliver_async(*accepted[0], outer)
+
+    def _adopted(self, event: Event[Any]) -> Event[Any]:
+        """Return a copy of an event from elsewhere, with what it lacks filled in."""
+        check_event_type(event.type, "event.type")
+        outer = handling.get()
+        parent_id = event.parent_id or (None if outer is None else outer.event_id)
+        return event.replace(seq=0, parent_id=parent_id, scope=self._path if event.scope is None else event.scope)
 
     def _run_middleware(self, stage: Stage, stamped: Event[Any]) -> Event[Any] | None:
         """Step 2: return what the middleware makes of an event, None if it was dropped."""
@@ -340,24 +343,22 @@ class EventBus(Subscribing):
         errors: list[Exception] | None = None
         if route.slots:
             frame = enter(event, outer, turn)
-            slots = iter(route.slots)
+            slot: Slot | None = None
             try:
-                for slot in slots:
+                for slot in route.slots:
                     try:
                         slot(event)
                     except PublishDepthError:
                         raise
                     except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
-                        errors = self._collect(errors, route.current(slots), event, error)
+                        errors = self._collect(errors, route.subscriptions[route.position(slot)], event, error)
             except BaseException:
-                route.abandon(slots)
+                route.abandon(slot)
                 raise
             finally:
                 leave(frame, outer)
         if self._parent is not None:
-            accepted = self._parent._accept(unnumbered(event), outer)
-            if accepted is not None:
-                errors = _joined(errors, self._parent._deliver(*accepted, outer))
+            errors = _joined(errors, self._parent._process(unnumbered(event), outer))
         return errors
 
     async def _deliver_async(
@@ -369,12 +370,11 @@ class EventBus(Subscribing):
         errors: list[Exception] | None = None
         if route.slots:
             frame = enter(event, outer, turn)
-            slots = iter(route.slots)
+            slot: Slot | None = None
             try:
-                for slot in slots:
-                    subscription = route.current(slots)
+                for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
                     try:
-                        result = (subscription.invoke if slot is subscription.slot else slot)(event)
+                        result = (slot if subscription.paused else subscription.invoke)(event)
                         if iscoroutine(result):
                             await result
                     except PublishDepthError:
@@ -382,14 +382,12 @@ class EventBus(Subscribing):
                     except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
-                route.abandon(slots)
+                route.abandon(slot)
                 raise
             finally:
                 leave(frame, outer)
         if self._parent is not None:
-            accepted = self._parent._accept(unnumbered(event), outer)
-            if accepted is not None:
-                errors = _joined(errors, await self._parent._deliver_async(*accepted, outer))
+            errors = _joined(errors, await self._parent._process_async(unnumbered(event), outer))
         return errors
 
     def _deliver_in_turn(self, event: Event[Any], route: Route, outer: Frame | None) -> list[Exception] | None:

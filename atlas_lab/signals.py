@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from operator import attrgetter, length_hint
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import blinker
@@ -173,25 +173,38 @@ class Route:
     ----------
     subscriptions : tuple of Subscription
     slots : list of callable
-        What to call, one for each subscription. A list, so that taking one out reaches dispatches in flight.
+        What to call, one for each subscription, no two the same object. A list, so that taking one out
+        reaches the dispatches that are under way.
     dispatches : int
         How many events went through; the bus adds to it under the lock.
     """
 
-    __slots__ = ("__weakref__", "dispatches", "slots", "subscriptions")
+    __slots__ = ("__weakref__", "_built", "dispatches", "slots", "subscriptions")
 
     def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
         self.subscriptions = subscriptions
-        self.slots: list[Slot] = [subscription.slot for subscription in subscriptions]
+        self.slots: list[Slot] = []
+        taken: set[int] = set()
+        for subscription in subscriptions:
+            slot = subscription.slot
+            if id(slot) in taken:  # one handler subscribed twice
+                slot = _same_call(slot)
+            taken.add(id(slot))
+            self.slots.append(slot)
+        self._built = tuple(self.slots)
         self.dispatches = 0
 
-    def current(self, slots: Iterator[Slot]) -> Subscription:
-        """Return the subscription whose slot an iterator over `slots` gave last."""
-        return self.subscriptions[len(self.slots) - length_hint(slots) - 1]
+    def position(self, slot: Slot | None) -> int:
+        """Return the place of a slot, as it was built or as it is now; -1 for None."""
+        for slots in (self._built, self.slots):
+            for position, other in enumerate(slots):
+                if other is slot:
+                    return position
+        return -1
 
-    def abandon(self, slots: Iterator[Slot]) -> None:
-        """Note that a dispatch was broken off: the slots that are left were not called."""
-        for subscription in self.subscriptions[len(self.slots) - length_hint(slots) :]:
+    def abandon(self, last: Slot | None) -> None:
+        """Note that a dispatch was broken off: the slots after `last` were not called."""
+        for subscription in self.subscriptions[self.position(last) + 1 :]:
             subscription.miss()
 
     def take_out(self, subscription: Subscription) -> None:
@@ -199,6 +212,10 @@ class Route:
         for position, other in enumerate(self.subscriptions):
             if other is subscription:
                 self.slots[position] = subscription.miss
+
+
+def _same_call(slot: Slot) -> Slot:
+    return lambda event: slot(event)
 
 
 class OrderedSignal(blinker.Signal):
