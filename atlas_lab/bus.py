@@ -24,7 +24,7 @@ from typing import Any, Literal, NoReturn, Self, SupportsIndex
 from msgspec.structs import force_setattr
 
 from .background import Background
-from .dispatch import Frame, Turn, Waiting, check_depth, enter, find_turn, handling, leave
+from .dispatch import Frame, Turn, Waiting, check_depth, find_turn, handling
 from .errors import HandlerErrors, MiddlewareError, PublishDepthError, describe
 from .events import (
     Event,
@@ -184,7 +184,7 @@ class EventBus(Subscribing):
         >>> bus.history[-1].id == event_id
         True
         """
-        if source is not None and not isinstance(source, str):
+        if source.__class__ is not str and source is not None and not isinstance(source, str):
             raise TypeError(f"source must be a str or None, got {type(source).__name__} {source!r:.80}")
         outer = handling.get()
         event: Event[Any] = Event(
@@ -282,7 +282,9 @@ class EventBus(Subscribing):
         if outer is not None and outer.depth >= self._max_depth and event.type is not EventType.HANDLER_ERROR:
             check_depth(outer, event.type, self._max_depth)
         signals = self._signals
-        signal = signals.core[event.type] if event.type.__class__ is EventType else signals.signal(event.type)
+        signal = signals.core.get(event.type) if event.type.__class__ is EventType else None
+        if signal is None:
+            signal = signals.signal(event.type)
         stage = self._pipeline.stage
         if stage is not None:
             processed = self._run_middleware(stage, stamped)
@@ -342,7 +344,9 @@ class EventBus(Subscribing):
             return self._deliver_in_turn(event, route, outer)
         errors: list[Exception] | None = None
         if route.slots:
-            frame = enter(event, outer, turn)
+            around = None if outer is None else outer.under_way()
+            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            token = handling.set(frame)
             slot: Slot | None = None
             try:
                 for slot in route.slots:
@@ -356,7 +360,9 @@ class EventBus(Subscribing):
                 route.abandon(slot)
                 raise
             finally:
-                leave(frame, outer)
+                handling.reset(token)
+                if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
+                    frame.outer, frame.depth = None, 0
         if self._parent is not None:
             errors = _joined(errors, self._parent._process(unnumbered(event), outer))
         return errors
@@ -369,7 +375,9 @@ class EventBus(Subscribing):
             return await self._deliver_in_turn_async(event, route, outer)
         errors: list[Exception] | None = None
         if route.slots:
-            frame = enter(event, outer, turn)
+            around = None if outer is None else outer.under_way()
+            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            token = handling.set(frame)
             slot: Slot | None = None
             try:
                 for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
@@ -385,7 +393,9 @@ class EventBus(Subscribing):
                 route.abandon(slot)
                 raise
             finally:
-                leave(frame, outer)
+                handling.reset(token)
+                if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
+                    frame.outer, frame.depth = None, 0
         if self._parent is not None:
             errors = _joined(errors, await self._parent._process_async(unnumbered(event), outer))
         return errors

@@ -86,20 +86,3 @@ def check_depth(outer: Frame, event_type: Enum, max_depth: int) -> None:
         chain.append(event_type_name(frame.event_type))
         frame = frame.outer
     raise PublishDepthError(tuple(reversed(chain)), max_depth)
-
-
-def enter(event: Event[Any], outer: Frame | None, turn: Turn | None) -> Frame:
-    """Make `event` the one that is being handled in this context."""
-    around = None if outer is None else outer.under_way()
-    frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
-    handling.set(frame)
-    return frame
-
-
-def leave(frame: Frame, outer: Frame | None) -> None:
-    """Go back to the event that was being handled before."""
-    handling.set(outer)
-    if frame.turn is None:
-        # Tasks and threads that live on know the cause of what they publish, but are not nested any more.
-        frame.outer = None
-        frame.depth = 0

@@ -201,33 +201,28 @@ def concat_frames(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     for frame in sorted(given, key=len, reverse=True):  # an empty frame only decides what no other holds
         for name, dtype in frame.dtypes.items():
             dtypes[name].append(dtype)
-    shared = {name: _united(name, found) for name, found in dtypes.items()}
-    united = pd.concat([_conformed(frame, shared) for frame in given], ignore_index=True)
+    united = {name: dtype for name, found in dtypes.items() if (dtype := _united(name, found)) is not None}
+    first = {name: found[0] for name, found in dtypes.items()} | united
+    conformed = [
+        frame.assign(**{str(name): frame[name].astype(dtype) for name, dtype in united.items() if name in frame})
+        if len(frame)
+        else pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in first.items()})
+        for frame in given
+    ]
     names = list(dict.fromkeys(itertools.chain.from_iterable(given)))
-    return united[sorted(names, key=lambda name: name == "metadata")]
+    return pd.concat(conformed, ignore_index=True)[sorted(names, key=lambda name: name == "metadata")]
 
 
-def _united(name: Hashable, dtypes: list[Any]) -> Any:
-    kinds = [dtype for dtype in dtypes if isinstance(dtype, pd.CategoricalDtype)]
-    if len(kinds) < len(dtypes) or all(kind == kinds[0] and kind.ordered for kind in kinds):
-        return dtypes[0]
-    categories = [kind.categories for kind in kinds]
-    if all(found.equals(categories[0]) for found in categories):
-        return kinds[0]
-    distinct = {label for found in categories for label in found}
+def _united(name: Hashable, dtypes: list[Any]) -> pd.CategoricalDtype | None:
+    """Return the union of categories of text that differ; None where there is nothing to unite."""
+    if not all(isinstance(dtype, pd.CategoricalDtype) and dtype.categories.dtype == "str" for dtype in dtypes):
+        return None
+    categories = [dtype.categories for dtype in dtypes]
+    if any(dtype.ordered for dtype in dtypes) or all(labels.equals(categories[0]) for labels in categories):
+        return None
+    distinct = set(itertools.chain.from_iterable(categories))
     order = _type_names(distinct) if name == "type" else sorted(distinct)
-    return pd.CategoricalDtype(pd.Index(order, dtype=categories[0].dtype))
-
-
-def _conformed(frame: pd.DataFrame, dtypes: Mapping[Hashable, Any]) -> pd.DataFrame:
-    changed: dict[Any, _Column] = {
-        name: frame[name].astype(dtype)
-        for name, dtype in dtypes.items()
-        if name in frame and isinstance(dtype, pd.CategoricalDtype) and frame[name].dtype != dtype
-    }
-    if frame.empty:
-        changed = {name: pd.Series(frame.get(name, []), dtype=dtype) for name, dtype in dtypes.items()}
-    return frame.assign(**changed)
+    return pd.CategoricalDtype(pd.Index(order, dtype="str"))
 
 
 def _events(events: HasHistory | Iterable[Event[Any]]) -> list[Event[Any]]:

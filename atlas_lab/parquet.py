@@ -6,13 +6,13 @@ with ``$``::
 
     float nan, inf, -inf           {"$float": "nan"}
     int beyond 64 bits             {"$int": "<hexadecimal>"}
-    tuple, set, frozenset          {"$tuple": [...]}
+    tuple, set, frozenset          {"$tuple": [...]}, {"$set": ...}, {"$frozenset": ...}
     dict with keys that are not
     text or begin with $           {"$dict": [[key, value], ...]}
     bytes                          {"$bytes": "<base64>"}
-    datetime, date, time           {"$datetime": "<ISO 8601>"}
+    datetime, date, time           {"$datetime": "<ISO 8601>"}, {"$date": ...}, {"$time": ...}
     timedelta                      {"$timedelta": [days, seconds, microseconds]}
-    Decimal, UUID                  {"$decimal": "<digits>"}
+    Decimal, UUID                  {"$decimal": "<digits>"}, {"$uuid": ...}
     NumPy bool, int, float         {"$numpy": ["<dtype>", value]}
 """
 
@@ -273,7 +273,10 @@ def _utf8(text: str) -> str:
 
 
 def _iso(value: dt.datetime | dt.time) -> str:
-    if (value.tzinfo is not None and type(value.tzinfo) is not dt.timezone) or value.fold:
+    # A fraction of a second in an offset is not read back, and ISO 8601 has no word for a zone or a fold.
+    offset = value.utcoffset() or dt.timedelta()
+    fixed = type(value.tzinfo) in {dt.timezone, type(None)} and not offset.microseconds
+    if value.fold or not fixed:
         raise _Unwritable(f"only naive times and fixed offsets from UTC are kept, not {value!r}; use UTC")
     return value.isoformat()
 

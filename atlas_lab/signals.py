@@ -264,17 +264,6 @@ class OrderedSignal(blinker.Signal):
         return iter(self.table.route(self).slots)
 
 
-class _Signals(dict[Any, OrderedSignal]):
-    """Signals by key, made when first asked for."""
-
-    def __init__(self, table: SignalTable) -> None:
-        super().__init__()
-        self.table = table
-
-    def __missing__(self, event_type: EventType) -> OrderedSignal:
-        return self.table.make(event_type, event_type)
-
-
 class SignalTable:
     """The signals of one bus, and who is connected to them. Everything that changes it holds `lock`.
 
@@ -283,7 +272,7 @@ class SignalTable:
     lock : RLock
         Re-entrant, because the garbage collector may run a finalizer that publishes anywhere.
     core : dict of EventType to OrderedSignal
-        For the hot path; other types go through `signal`.
+        For the hot path; types that are new, or not of this Enum, go through `signal`.
     everything : OrderedSignal
         Holds the subscriptions to every type.
     deliveries, misses, errors : int
@@ -292,12 +281,13 @@ class SignalTable:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.core: dict[Any, OrderedSignal] = _Signals(self)
+        self.core: dict[Enum, OrderedSignal] = {}
         self.everything = OrderedSignal(self, None)
         self.bus: Callable[[], Any] = _gone
         self.closed = False
         self.deliveries = self.misses = self.errors = 0
-        self._custom: dict[str, OrderedSignal] = {}
+        self._by_name: dict[str, OrderedSignal] = {}
+        self._latest: dict[int, OrderedSignal] = {}
         self._retired: list[tuple[OrderedSignal, tuple[Subscription, ...], int]] = []
         self._orphans: deque[Subscription] = deque()
         self._count = 0
@@ -313,17 +303,20 @@ class SignalTable:
         BusClosedError
             If the bus is closed.
         """
-        if event_type.__class__ is EventType:
-            return self.core[event_type]
+        known = self._latest.get(id(event_type))
+        if known is not None and known.event_type is event_type:
+            return known
         name = event_type_name(check_event_type(event_type))
-        return self._custom.get(name) or self.make(event_type, name)
-
-    def make(self, event_type: Enum, key: EventType | str) -> OrderedSignal:
-        """Make the signal of an event type that is new to the bus."""
         with self.lock:
             self.check_open()
-            signals: dict[Any, OrderedSignal] = self._custom if isinstance(key, str) else self.core
-            return signals.setdefault(key, OrderedSignal(self, event_type))
+            signal = self._by_name.setdefault(name, OrderedSignal(self, event_type))
+            # An Enum that was defined again takes the place of its older self.
+            self._latest.pop(id(signal.event_type), None)
+            signal.event_type = event_type
+            self._latest[id(event_type)] = signal
+            if isinstance(event_type, EventType):
+                self.core[event_type] = signal
+            return signal
 
     def check_open(self) -> None:
         """Raise BusClosedError if the bus is closed."""
@@ -332,7 +325,7 @@ class SignalTable:
 
     def all(self) -> list[OrderedSignal]:
         """Return the signals of the types that were used so far."""
-        return [*self.core.values(), *self._custom.values()]
+        return list(self._by_name.values())
 
     def connect(self, subscription: Subscription) -> None:
         """Connect a subscription to the signals of its types; it receives events from the next one on.
@@ -450,19 +443,13 @@ class SignalTable:
                 self.disconnect(subscription)
             self.settle()
             self.closed = True
-            self.core = _ClosedSignals(self.core)
+            self.core.clear()
+            self._latest.clear()
 
     def _signals_of(self, subscription: Subscription) -> list[OrderedSignal]:
         if not subscription.event_types:
             return [self.everything]
         return [self.signal(event_type) for event_type in subscription.event_types]
-
-
-class _ClosedSignals(dict[Any, OrderedSignal]):
-    """Stands in for the signals of a closed bus, so that a publish need not ask whether it is open."""
-
-    def __getitem__(self, event_type: object) -> OrderedSignal:
-        raise BusClosedError("the bus is closed; its history can still be read, but it takes nothing new")
 
 
 def _replaces(new: Subscription, old: Subscription) -> bool:
