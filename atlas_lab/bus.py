@@ -105,11 +105,14 @@ class EventBus(Subscribing):
         _check_choice("nested", nested, ("immediate", "queued"))
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str, got {type(name).__name__} {name!r:.80}")
-        for argument, function in (("clock", clock), ("new_id", new_id)):
-            if function is not None and not callable(function):
-                raise TypeError(f"{argument} must be callable without arguments, got {function!r:.80}")
-        if isinstance(max_depth, bool) or not isinstance(max_depth, int) or max_depth < 1:
-            raise ValueError(f"max_depth must be an int of 1 or more, got {max_depth!r:.80}")
+        if not callable(clock):
+            raise TypeError(f"clock must be callable and return seconds since the epoch, got {clock!r:.80}")
+        if new_id is not None and not callable(new_id):
+            raise TypeError(f"new_id must be callable and return a new id, got {new_id!r:.80}")
+        if isinstance(max_depth, bool) or not isinstance(max_depth, int):
+            raise TypeError(f"max_depth must be an int, got {type(max_depth).__name__} {max_depth!r:.80}")
+        if max_depth < 1:
+            raise ValueError(f"max_depth must be 1 or more, got {max_depth}")
         self.name = name
         self.on_error = on_error
         self.nested = nested
@@ -479,7 +482,7 @@ class EventBus(Subscribing):
         report = error_report(subscription, event, error)
         try:
             self.publish(EventType.HANDLER_ERROR, report, subscription.handler_name)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a middleware may refuse the report; the error itself is logged above
             logger.exception("HANDLER_ERROR could not be published")
 
     def _count_rejected(self) -> None:

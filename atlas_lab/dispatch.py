@@ -6,7 +6,7 @@ from collections import deque
 from contextvars import ContextVar
 from enum import Enum
 from threading import get_ident
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import msgspec
 
@@ -16,8 +16,10 @@ from .signals import Route
 
 
 class Frame(msgspec.Struct):
-    """One dispatch under way. It names its event but does not hold it, so that a task which outlives
-    the dispatch keeps the cause of what it publishes and nothing else alive.
+    """One dispatch under way.
+
+    It names its event but does not hold it, so that a task which outlives the dispatch keeps alive the
+    cause of what it publishes, and nothing else.
 
     Attributes
     ----------
@@ -59,7 +61,7 @@ class Turn:
         self.queue: deque[Waiting] = deque()
         self.thread = get_ident()
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

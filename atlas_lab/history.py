@@ -156,9 +156,7 @@ class History(Sequence[Event[Any]]):
             self._cleared += len(self._events)
             self._events.clear()
 
-    def to_frame(
-        self, *, data: Literal["keep", "expand", "drop"] = "keep", run: str | None = None
-    ) -> pd.DataFrame:
+    def to_frame(self, *, data: Literal["keep", "expand", "drop"] = "keep", run: str | None = None) -> pd.DataFrame:
         """Return the events as a DataFrame, one row per event; see `atlas_lab.to_frame`.
 
         Raises
@@ -179,7 +177,9 @@ class History(Sequence[Event[Any]]):
         return iter(snapshot)
 
     def __reversed__(self) -> Iterator[Event[Any]]:
-        return reversed(list(self))
+        with self._lock:
+            snapshot = list(self._events)
+        return reversed(snapshot)
 
     @overload
     def __getitem__(self, index: int) -> Event[Any]: ...

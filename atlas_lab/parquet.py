@@ -25,6 +25,7 @@ import math
 import os
 import secrets
 import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
 _KEY = b"atlas_lab"
+_SUM = b"atlas_lab.crc32"
 _VERSION = 1
 _PLAIN = frozenset({str, int, bool, type(None)})
 
@@ -53,7 +55,6 @@ class _Layout(msgspec.Struct):
     """What Parquet does not keep about a frame."""
 
     version: int
-    dtypes: list[str]
     json: list[str]
     categories: dict[str, _Categories]
 
@@ -104,7 +105,7 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     if not all(type(name) is str for name in names) or len(set(names)) < len(names):
         raise ValueError(f"frame must have column names that are strings and differ, got {names!r:.200}")
     stored: dict[str, Any] = {}
-    layout = _Layout(_VERSION, [str(dtype) for dtype in frame.dtypes], [], {})
+    layout = _Layout(_VERSION, [], {})
     for name, column in frame.items():
         if isinstance(column.dtype, pd.CategoricalDtype):
             categories = column.cat.categories
@@ -121,7 +122,8 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         table = pa.Table.from_pandas(pd.DataFrame(stored, index=frame.index, columns=frame.columns))
     except (pa.ArrowException, NotImplementedError) as error:
         raise ValueError(f"frame cannot be written to Parquet: {error}") from error
-    table = table.replace_schema_metadata({**table.schema.metadata, _KEY: msgspec.json.encode(layout)})
+    noted = table.schema.metadata | {_KEY: msgspec.json.encode(layout)}
+    table = table.replace_schema_metadata(noted | {_SUM: _checksum(table, noted)})
     target = Path(path)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -164,7 +166,10 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _restored(table: Any) -> pd.DataFrame:
-    layout = msgspec.json.decode(table.schema.metadata[_KEY], type=_Layout)
+    noted = table.schema.metadata
+    layout = msgspec.json.decode(noted[_KEY], type=_Layout)
+    if noted[_SUM] != _checksum(table, noted):
+        raise ValueError("its description does not match its checksum")
     if layout.version != _VERSION:
         raise ValueError(f"its layout is version {layout.version}, and only version {_VERSION} is known")
     frame: pd.DataFrame = table.to_pandas()
@@ -175,10 +180,14 @@ def _restored(table: Any) -> pd.DataFrame:
         frame[name] = frame[name].astype(kind)
     for name in layout.json:
         frame[name] = pd.Series(_decoded(frame[name]), dtype=object, index=frame.index)
-    found = [str(dtype) for dtype in frame.dtypes]
-    if found != layout.dtypes:
-        raise ValueError(f"columns of {layout.dtypes} were written, but columns of {found} found")
     return frame
+
+
+def _checksum(table: Any, noted: dict[bytes, bytes]) -> bytes:
+    """Return a checksum of what the checksums of Parquet leave out: names, types, size and notes."""
+    described = [noted[_KEY], noted[b"pandas"], str(table.num_rows).encode()]
+    described += [f"{field.name}: {field.type}".encode() for field in table.schema]
+    return f"{zlib.crc32(b'|'.join(described)):08x}".encode()
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -169,7 +169,9 @@ class Stage:
                 self._count([*actions, "dropped"])
                 return None
             if not isinstance(outcome, Event):
-                problem = f"returned {type(outcome).__name__} {outcome!r:.80}, expected the event, a changed copy, or None"
+                problem = (
+                    f"returned {type(outcome).__name__} {outcome!r:.80}, expected the event, a changed copy, or None"
+                )
                 raise self._failed(position, actions, problem)
             actions.append("passed" if outcome is event else "transformed")
             event = outcome

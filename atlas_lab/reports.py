@@ -6,6 +6,7 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from .errors import describe
 from .events import Event, event_type_name
@@ -125,10 +126,7 @@ def error_report(subscription: Subscription, event: Event[object], error: BaseEx
 
 def _publisher() -> str:
     """Return file and line of the innermost call from outside this package."""
-    frame = sys._getframe(1)  # noqa: SLF001 - documented, and the only way
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, and the only way
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        outer = frame.f_back
-        if outer is None:
-            return ""
-        frame = outer
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

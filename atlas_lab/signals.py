@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import blinker
 
@@ -51,8 +51,6 @@ class Subscription:
         How often the handler failed.
     last_error : str or None
         Type and message of the latest failure.
-    defined_at : str
-        File and line where the handler was defined, or "" if it was not defined in Python.
     created_at : float
         When it was subscribed, in seconds since the epoch by the bus's clock.
     isolated : bool
@@ -117,6 +115,7 @@ class Subscription:
 
     @property
     def defined_at(self) -> str:
+        """File and line where the handler was defined, or "" if it was not defined in Python."""
         code = getattr(self.definition, "__code__", None)
         return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
@@ -136,15 +135,16 @@ class Subscription:
 
     def _set_paused(self, paused: bool) -> None:
         with self.signals.lock:
-            if self.paused != paused:
+            if self.active and self.paused != paused:
                 self.paused = paused
                 self.signals.invalidate(self)
 
-    def miss(self, event: Event[Any] | None = None) -> None:
+    def miss(self, event: Event[Any] | None = None) -> object:
         """Note that a dispatch did not reach the handler; also stands in for a slot that was taken out."""
         with self.signals.lock:
             self._misses += 1
             self.signals.misses += 1
+        return None
 
     def failed(self, error: BaseException) -> None:
         """Note that the handler raised."""
@@ -153,7 +153,7 @@ class Subscription:
             self.signals.errors += 1
             self.last_error = describe(error)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -215,7 +215,10 @@ class Route:
 
 
 def _same_call(slot: Slot) -> Slot:
-    return lambda event: slot(event)
+    def call(event: Event[Any]) -> object:
+        return slot(event)
+
+    return call
 
 
 class OrderedSignal(blinker.Signal):
@@ -236,12 +239,14 @@ class OrderedSignal(blinker.Signal):
         self.dead_letters = 0
 
     def attach(self, subscription: Subscription) -> None:
+        """Connect a subscription itself, as Blinker does."""
         super().connect(subscription, weak=False)
 
     def detach(self, subscription: Subscription) -> None:
+        """Disconnect a subscription, as Blinker does."""
         super().disconnect(subscription)
 
-    def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:  # noqa: FBT001, FBT002
+    def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:
         """Subscribe `receiver`, called with the event; a bound method is held weakly, unless ``weak=False``."""
         if sender is not blinker.ANY:
             raise TypeError("a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source")

@@ -67,8 +67,7 @@ def bind(subscription: Subscription, handler: Handler, weak: bool | None) -> Slo
     TypeError
         If `handler` would be gone at once when held weakly, or cannot be held weakly.
     """
-    method = isinstance(handler, types.MethodType)
-    if weak is False or (weak is None and not method):
+    if weak is False or (weak is None and not isinstance(handler, types.MethodType)):
         subscription.recover = lambda: handler
         return handler
     name = callable_name(handler)
@@ -77,7 +76,8 @@ def bind(subscription: Subscription, handler: Handler, weak: bool | None) -> Slo
             f"weak=True would lose the handler {name} at once: nothing else is sure to keep a lambda, a partial or a "
             "built-in method alive. Leave weak out to have the bus keep it until it is unsubscribed."
         )
-    owner, function = (handler.__self__, handler.__func__) if isinstance(handler, types.MethodType) else (handler, None)
+    owner: Any = handler.__self__ if isinstance(handler, types.MethodType) else handler
+    function = handler.__func__ if isinstance(handler, types.MethodType) else None
     try:
         reference = weakref.ref(owner, lambda _: subscription.signals.orphan(subscription))
     except TypeError:
@@ -85,19 +85,19 @@ def bind(subscription: Subscription, handler: Handler, weak: bool | None) -> Slo
             f"{type(owner).__name__} objects cannot be referenced weakly, so {name} cannot be held weakly; "
             "pass weak=False, or add '__weakref__' to the class's __slots__"
         ) from None
-    subscription.recover = lambda: None if (alive := reference()) is None else handler_of(alive)
 
-    def handler_of(alive: Any) -> Handler:
-        return alive if function is None else types.MethodType(function, alive)
+    def recover() -> Handler | None:
+        alive: Any = reference()
+        return alive if alive is None or function is None else types.MethodType(function, alive)
 
     def call_if_alive(event: Event[Any]) -> object:
-        alive = reference()
+        alive = recover()
         if alive is None:
-            subscription.miss()
             subscription.signals.bury()
-            return None
-        return alive(event) if function is None else function(alive, event)
+            return subscription.miss()
+        return alive(event)
 
+    subscription.recover = recover
     return call_if_alive
 
 

@@ -407,9 +407,7 @@ class Subscribing:
         def start(event: Event[Any]) -> None:
             coroutine: Any = call(event)
             if coroutine is not None:  # None when a filter let the event pass by
-                self._background.start(
-                    coroutine, home, lambda error: self._handler_failed(subscription, event, error)
-                )
+                self._background.start(coroutine, home, lambda error: self._handler_failed(subscription, event, error))
 
         return start
 

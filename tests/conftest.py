@@ -1,0 +1,40 @@
+"""What a test does on a machine that lacks what it needs: it skips there, and fails in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Told of --cov, nbval would trace every kernel too, and the notebooks measure time.
+    config.option.cov_source = []
+
+
+def give_up(reason: str) -> NoReturn:
+    __tracebackhide__ = True
+    if os.environ.get("ATLAS_LAB_REQUIRE") == "all":
+        pytest.fail(f"{reason}, and ATLAS_LAB_REQUIRE=all lets nothing be skipped", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def unavailable() -> Callable[[str], NoReturn]:
+    """Return ``unavailable(reason)``: ends a test that cannot run on this machine."""
+    return give_up
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[..., str]:
+    """Return ``require(*names)``: the path of the first of these programs that the machine has."""
+
+    def require(*names: str) -> str:
+        __tracebackhide__ = True
+        path = next(filter(None, map(shutil.which, names)), None)
+        return path or give_up(f"this machine has no {' or '.join(names)}")
+
+    return require
