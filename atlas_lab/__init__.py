@@ -29,9 +29,9 @@ from .pipeline import MiddlewareStats as MiddlewareStats
 from .reports import BusStats as BusStats
 from .reports import Explanation as Explanation
 from .scopes import ScopedEventBus as ScopedEventBus
-from .signals import Subscription as Subscription
-from .subscribers import EventStream as EventStream
 from .subscribers import safe_subscribe as safe_subscribe
+from .subscription import Subscription as Subscription
+from .waiting import EventStream as EventStream
 
 if _TYPE_CHECKING:
     from .datasets import Flight as Flight

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .errors import NoEventLoopError
-from .subscribers import current_loop
+from .waiting import current_loop
 
 if TYPE_CHECKING:
     import asyncio

@@ -12,7 +12,7 @@ import msgspec
 
 from .errors import PublishDepthError
 from .events import Event, EventId, event_type_name
-from .signals import Route
+from .subscription import Route
 
 
 class Frame(msgspec.Struct):

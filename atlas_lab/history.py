@@ -179,7 +179,7 @@ class History(Sequence[Event[Any]]):
     def __reversed__(self) -> Iterator[Event[Any]]:
         with self._lock:
             snapshot = list(self._events)
-        return reversed(snapshot)
+        return iter(snapshot[::-1])
 
     @overload
     def __getitem__(self, index: int) -> Event[Any]: ...

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import traceback
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 
 from .errors import describe
-from .events import Event, event_type_name
+from .events import Event, check_event_type, event_type_name
+from .parts import BusParts
 from .pipeline import Middleware
-from .signals import Subscription
+from .subscription import Subscription
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -130,3 +132,67 @@ def _publisher() -> str:
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class Reporting(BusParts):
+    """What a bus tells about itself. `EventBus` builds on it."""
+
+    def stats(self) -> BusStats:
+        """Return counts of what happened since the bus was made, dead letters among them.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus()
+        >>> _ = bus.publish(EventType.AGENT_CREATED)
+        >>> bus.stats().dead_letters
+        {'AGENT_CREATED': 1}
+        """
+        signals = self._signals
+        with self._lock:
+            signals.settle()
+            used = [(event_type_name(signal.event_type), signal) for signal in signals.all() if signal.event_type]
+            return BusStats(
+                accepted=self._history.accepted,
+                calls=signals.deliveries - signals.misses,
+                errors=signals.errors,
+                rejected=self._rejected,
+                by_type={name: signal.accepted for name, signal in used if signal.accepted},
+                dead_letters={name: signal.dead_letters for name, signal in used if signal.dead_letters},
+                subscriptions=len(signals.subscriptions()),
+                kept=len(self._history),
+                pushed_out=self._history.dropped,
+                running=len(self._background),
+            )
+
+    def explain(self, event_type: Enum) -> Explanation:
+        """Return what would happen to an event of a type: middleware, handlers in order, then the parent.
+
+        Raises
+        ------
+        TypeError
+            If `event_type` is not a member of an Enum.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus(name="run")
+        >>> _ = bus.subscribe(EventType.STREAM_CHUNK, print, priority=2, source="model")
+        >>> print(bus.explain(EventType.STREAM_CHUNK))
+        STREAM_CHUNK on run
+          middleware: none: every event passes
+          handlers, in order:
+            1. print (priority 2, source='model')
+        """
+        name = event_type_name(check_event_type(event_type))
+        return Explanation(
+            bus=self._path or "a bus without a name",
+            event_type=name,
+            middleware=tuple(describe_middleware(entry) for entry in self.middleware),
+            handlers=tuple(
+                describe_subscription(subscription)
+                for subscription in self._signals.subscriptions()
+                if not subscription.event_types or name in map(event_type_name, subscription.event_types)
+            ),
+            parent=None if self._parent is None else self._parent.explain(event_type),
+        )

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
 from enum import Enum
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .background import Background
 from .errors import callable_name
 from .events import Event, check_event_types
+from .parts import BusParts
 from .payloads import check_payload_type
-from .signals import Handler, OrderedSignal, SignalTable, Slot, Subscription
-from .subscribers import (
-    EventStream,
-    annotated_payload,
-    bind,
-    definition_of,
-    is_async,
-    only_from,
-    only_once,
-    only_where,
-    running_loop,
-    typed,
-    wait_for,
-)
+from .signals import OrderedSignal
+from .subscribers import annotated_payload, bind, definition_of, is_async, only_from, only_once, only_where, typed
+from .subscription import Handler, Slot, Subscription
+from .waiting import EventStream, running_loop, wait_for
 
 if TYPE_CHECKING:
-    import weakref
     from asyncio import AbstractEventLoop
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., object])
 
 
-class Subscribing:
+class Subscribing(BusParts):
     """Everything a bus offers to handlers. `EventBus` adds publishing; see there."""
-
-    _signals: SignalTable
-    _lock: AbstractContextManager[object]
-    _clock: Callable[[], float]
-    _background: Background
-    _waiting: weakref.WeakSet[Any]
 
     @overload
     def subscribe(

@@ -257,6 +257,7 @@ def test_payloads_that_fit_pass_unchanged(payload_type, data):
     "payload_type, data, parts",
     [
         (Task, {"name": "a", "steps": "x"}, ["AGENT_STARTED", "Task", "`int`", "$.steps"]),
+        (Task, {"name": "a", "steps": "2"}, ["AGENT_STARTED", "Task", "`int`", "$.steps"]),
         (Task, {}, ["AGENT_STARTED", "Task", "required field `name`"]),
         (Job, {"task": {"name": 5}}, ["AGENT_STARTED", "Job", "`str`", "$.task.name"]),
         (Task, "a", ["AGENT_STARTED", "Task", "got `str`"]),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
@@ -137,7 +138,9 @@ def holding_itself():
 def test_what_would_not_come_back_is_refused(payload, place, problem, tmp_path):
     """A payload that would come back as something else is refused by row and key, and nothing is written."""
     with pytest.raises(PayloadTypeError) as caught:
-        write_parquet(to_frame([Event(EventType.SYSTEM_INIT, {}), Event(EventType.SYSTEM_INIT, payload)]), tmp_path / "f")
+        write_parquet(
+            to_frame([Event(EventType.SYSTEM_INIT, {}), Event(EventType.SYSTEM_INIT, payload)]), tmp_path / "f"
+        )
     assert place in str(caught.value) and problem in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -145,7 +148,10 @@ def test_what_would_not_come_back_is_refused(payload, place, problem, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda frame: frame.rename(columns={"seq": "run"}), "column names that are strings and differ, got .'run', 'run'"),
+        (
+            lambda frame: frame.rename(columns={"seq": "run"}),
+            "column names that are strings and differ, got .'run', 'run'",
+        ),
         (lambda frame: frame.rename(columns={"seq": 1}), "column names that are strings and differ"),
         (lambda frame: frame.assign(z=1j), "cannot be written to Parquet"),
         (lambda frame: frame.assign(z=pd.Categorical([1])), "'z' must have categories of dtype str, got int64"),
@@ -193,7 +199,8 @@ def test_parquet_of_others_is_a_data_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"$float":"x"}', '{"$no":1}', '{"$numpy":["object",1]}', '{"$dict":[1]}', '{"$set":[[1]]}', "[" * 9999]
+    "text",
+    ["{", '{"$float":"x"}', '{"$no":1}', '{"$numpy":["object",1]}', '{"$dict":[1]}', '{"$set":[[1]]}', "[" * 9999],
 )
 def test_hostile_cells_are_a_data_error_with_their_row(text, tmp_path):
     """A cell that write_parquet would not have written is a DataError that names column and row."""
@@ -202,7 +209,7 @@ def test_hostile_cells_are_a_data_error_with_their_row(text, tmp_path):
     table = pq.read_table(path)
     place = table.column_names.index("data")
     cells = table.column(place).to_pylist()
-    pq.write_table(table.set_column(place, "data", [[cells[0], text]]), path)
+    pq.write_table(table.set_column(place, "data", pa.array([cells[0], text], table.column(place).type)), path)
     with pytest.raises(DataError, match=r"f\.parquet.*data in row 1"):
         read_parquet(path)
 

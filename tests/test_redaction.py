@@ -161,7 +161,21 @@ def test_keys_that_name_a_secret(key):
 
 @pytest.mark.parametrize(
     "key",
-    ["tokenizer", "max_tokens", "secretary", "author", "authority", "keys", "", 0, None, 1.5, Header.ACCEPT, (1, 2)],
+    [
+        "tokenizer",
+        "cryptoken",
+        "max_tokens",
+        "secretary",
+        "author",
+        "authority",
+        "keys",
+        "",
+        0,
+        None,
+        1.5,
+        Header.ACCEPT,
+        (1, 2),
+    ],
 )
 def test_keys_that_only_look_like_one(key):
     """A key that merely contains the letters of a secret name, or is no text, keeps its value."""
@@ -343,6 +357,12 @@ def test_user_keys_and_replacement():
     data = {"iban": 1, "token": 2, "2fa": 3}
     assert cleaned(data, keys=["iban", "2FA"], replacement=None) == {"iban": None, "token": 2, "2fa": None}
     assert cleaned(data, keys=DEFAULT_SECRET_KEYS | {"iban"}) == {"iban": HIDDEN, "token": HIDDEN, "2fa": 3}
+
+
+def test_what_was_redacted_before_passes():
+    """An event redacted elsewhere, such as one read back from a file, is not copied again."""
+    event = Event(EventType.SYSTEM_INIT, {"token": b"[redacted]".decode()})
+    assert redact()(event) is event
 
 
 def test_opaque_objects_and_text_are_left_alone():

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atlas_lab.events import Event, EventType
@@ -194,6 +194,7 @@ def test_threads_cannot_beat_the_limit():
 
 
 @given(keys=st.lists(st.integers(0, 8), max_size=80), size=st.integers(1, 6))
+@example(keys=[1, 2, 1, 3, 1, 2], size=2)  # the repeat of 1 keeps it, so 2 is forgotten
 def test_dedupe_is_an_lru_of_keys(keys, size):
     """An event is dropped exactly if its key is among the last `size` distinct ones, a repeat counting as use."""
     recent: list[int] = []

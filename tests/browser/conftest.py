@@ -177,7 +177,7 @@ class OpenNotebook:
 
 
 @pytest.fixture
-def open_notebook(lab: Lab, browser: Any) -> Iterator[Callable[[Path], OpenNotebook]]:
+def open_notebook(browser: Any, lab: Lab) -> Iterator[Callable[[Path], OpenNotebook]]:
     """Return ``open_notebook(path)``: a copy of a notebook, open in a page of its own with its kernel ready."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = []

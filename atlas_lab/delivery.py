@@ -1,0 +1,212 @@
+"""Steps 4 and 5 of an event's way: its handlers, then the parent; pauses, turns, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from inspect import iscoroutine
+from threading import get_ident
+from typing import Any
+
+from .dispatch import Frame, Turn, find_turn, handling
+from .errors import HandlerErrors, PublishDepthError, describe
+from .events import Event, EventId, EventType, unnumbered
+from .reports import error_report
+from .signals import logger
+from .subscribing import Subscribing
+from .subscription import Route, Slot, Subscription
+
+
+class Delivering(Subscribing):
+    """Bringing accepted events to their handlers. `EventBus` adds accepting them; see there."""
+
+    def _deliver(
+        self, event: Event[Any], route: Route, outer: Frame | None, turn: Turn | None = None, *, direct: bool = False
+    ) -> list[Exception] | None:
+        """Steps 4 and 5: call the handlers, then the parent; return the errors the publisher is to see."""
+        if self._detour and not direct:
+            return self._deliver_in_turn(event, route, outer)
+        errors: list[Exception] | None = None
+        if route.slots:
+            around = None if outer is None else outer.under_way()
+            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            token = handling.set(frame)
+            slot: Slot | None = None
+            try:
+                for slot in route.slots:
+                    try:
+                        slot(event)
+                    except PublishDepthError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
+                        errors = self._collect(errors, route.subscriptions[route.position(slot)], event, error)
+            except BaseException:
+                route.abandon(slot)
+                raise
+            finally:
+                handling.reset(token)
+                if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
+                    frame.outer, frame.depth = None, 0
+        if self._parent is not None:
+            errors = _joined(errors, self._parent._process(unnumbered(event), outer))
+        return errors
+
+    async def _deliver_async(
+        self, event: Event[Any], route: Route, outer: Frame | None, turn: Turn | None = None, *, direct: bool = False
+    ) -> list[Exception] | None:
+        """Steps 4 and 5 for `publish_async`: what `_deliver` does, awaiting."""
+        if self._detour and not direct:
+            return await self._deliver_in_turn_async(event, route, outer)
+        errors: list[Exception] | None = None
+        if route.slots:
+            around = None if outer is None else outer.under_way()
+            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            token = handling.set(frame)
+            slot: Slot | None = None
+            try:
+                for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
+                    try:
+                        result = (slot if subscription.paused else subscription.invoke)(event)
+                        if iscoroutine(result):
+                            await result
+                    except PublishDepthError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
+                        errors = self._collect(errors, subscription, event, error)
+            except BaseException:
+                route.abandon(slot)
+                raise
+            finally:
+                handling.reset(token)
+                if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
+                    frame.outer, frame.depth = None, 0
+        if self._parent is not None:
+            errors = _joined(errors, await self._parent._process_async(unnumbered(event), outer))
+        return errors
+
+    def _deliver_in_turn(self, event: Event[Any], route: Route, outer: Frame | None) -> list[Exception] | None:
+        """Deliver an event when it is its turn: after a pause, or behind the event whose handler published it."""
+        if self._hold(event, route, outer):
+            return self._release()
+        if self.nested == "immediate":
+            return self._deliver(event, route, outer, direct=True)
+        turn = find_turn(outer, self)
+        if turn is not None:
+            turn.queue.append((event, route, outer))
+            return None
+        with Turn(self) as turn:
+            errors = self._deliver(event, route, outer, turn, direct=True)
+            while turn.queue:
+                errors = _joined(errors, self._deliver(*turn.queue.popleft(), turn, direct=True))
+        return errors
+
+    async def _deliver_in_turn_async(
+        self, event: Event[Any], route: Route, outer: Frame | None
+    ) -> list[Exception] | None:
+        if self._hold(event, route, outer):
+            return self._release()
+        if self.nested == "immediate":
+            return await self._deliver_async(event, route, outer, direct=True)
+        turn = find_turn(outer, self)
+        if turn is not None:
+            turn.queue.append((event, route, outer))
+            return None
+        with Turn(self) as turn:
+            errors = await self._deliver_async(event, route, outer, turn, direct=True)
+            while turn.queue:
+                errors = _joined(errors, await self._deliver_async(*turn.queue.popleft(), turn, direct=True))
+        return errors
+
+    def _hold(self, event: Event[Any], route: Route, outer: Frame | None) -> bool:
+        """Keep an event back if the bus is paused, or is delivering what it held, in another thread."""
+        with self._lock:
+            waits = self._pauses > 0 or (self._releasing != get_ident() and bool(self._held or self._releasing))
+            if waits:
+                self._held.append((event, route, outer))
+            return waits
+
+    def _release(self) -> list[Exception] | None:
+        """Deliver what was held, unless the bus is paused or another thread is at it."""
+        errors: list[Exception] | None = None
+        with self._lock:
+            if self._pauses or self._releasing not in {None, get_ident()}:
+                return None
+            self._releasing = get_ident()
+        try:
+            while True:
+                with self._lock:
+                    if not self._held or self._pauses:
+                        self._releasing = None
+                        self._detour = self.nested == "queued" or self._pauses > 0
+                        return errors
+                    waiting = self._held.popleft()
+                errors = _joined(errors, self._deliver(*waiting))
+        finally:
+            self._releasing = None
+
+    def _collect(
+        self, errors: list[Exception] | None, subscription: Subscription, event: Event[Any], error: Exception
+    ) -> list[Exception] | None:
+        """Report a handler's error; return `errors`, with it if the publisher is to see it."""
+        self._handler_failed(subscription, event, error)
+        hidden = self.on_error == "event" or subscription.isolated or event.type is EventType.HANDLER_ERROR
+        return errors if hidden else _joined(errors, [error])
+
+    def _handler_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
+        """Log a handler's error and publish it, unless it came from handling such a report."""
+        subscription.failed(error)
+        logger.error(
+            "handler %s failed on %s: %s", subscription.handler_name, event.type_name, describe(error), exc_info=error
+        )
+        if event.type is EventType.HANDLER_ERROR:
+            return
+        report = error_report(subscription, event, error)
+        try:
+            self.publish(EventType.HANDLER_ERROR, report, subscription.handler_name)
+        except Exception:  # noqa: BLE001 - a middleware may refuse the report; the error itself is logged above
+            logger.exception("HANDLER_ERROR could not be published")
+
+    def publish(self, event_type: Enum, data: object = None, source: str | None = None) -> EventId:
+        """Publish an event."""
+        raise NotImplementedError
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold deliveries back during a ``with`` block, in all threads; blocks may be nested.
+
+        Events published meanwhile pass middleware and enter the history at once. They are delivered when
+        the outermost block ends, in the order of the history, by the thread that ends it. Async handlers
+        are then started as by `publish`.
+
+        Raises
+        ------
+        HandlerErrors
+            At the end of the block, if handlers failed and the bus was made with ``on_error="raise"``.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus()
+        >>> _ = bus.subscribe(EventType.STREAM_CHUNK, lambda event: print("got", event.data))
+        >>> with bus.paused():
+        ...     _ = bus.publish(EventType.STREAM_CHUNK, 1)
+        ...     print("held")
+        held
+        got 1
+        """
+        with self._lock:
+            self._pauses += 1
+            self._detour = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pauses -= 1
+            errors = self._release()
+        if errors:
+            raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
+
+
+def _joined(errors: list[Exception] | None, more: list[Exception] | None) -> list[Exception] | None:
+    return errors if not more else [*(errors or ()), *more]

@@ -1,0 +1,167 @@
+"""What a bus is made of, and its life from the constructor to `close`."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn, Self, SupportsIndex
+
+from .background import Background
+from .dispatch import Waiting
+from .events import EventId, id_source
+from .forks import survive_forks
+from .history import History
+from .pipeline import Middleware, MiddlewareFunction, Pipeline
+from .signals import SignalTable
+
+
+class BusParts:
+    """The parts of a bus. `EventBus` builds on it; its docstring describes the parameters."""
+
+    def __init__(
+        self,
+        history_limit: int | None = 1000,
+        *,
+        name: str | None = None,
+        on_error: Literal["event", "raise"] = "event",
+        nested: Literal["immediate", "queued"] = "immediate",
+        clock: Callable[[], float] = time.time,
+        max_depth: int = 100,
+        new_id: Callable[[], EventId] | None = None,
+    ) -> None:
+        _check_choice("on_error", on_error, ("event", "raise"))
+        _check_choice("nested", nested, ("immediate", "queued"))
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str, got {type(name).__name__} {name!r:.80}")
+        if not callable(clock):
+            raise TypeError(f"clock must be callable and return seconds since the epoch, got {clock!r:.80}")
+        if new_id is not None and not callable(new_id):
+            raise TypeError(f"new_id must be callable and return a new id, got {new_id!r:.80}")
+        if isinstance(max_depth, bool) or not isinstance(max_depth, int):
+            raise TypeError(f"max_depth must be an int, got {type(max_depth).__name__} {max_depth!r:.80}")
+        if max_depth < 1:
+            raise ValueError(f"max_depth must be 1 or more, got {max_depth}")
+        self.name = name
+        self.on_error = on_error
+        self.nested = nested
+        self._clock = clock
+        self._max_depth = max_depth
+        self._path = name or ""
+        self._new_id = new_id or id_source()
+        self._signals = SignalTable()
+        self._signals.bus = weakref.ref(self)
+        self._lock = self._signals.lock
+        self._history = History(history_limit, lock=self._lock)
+        self._pipeline = Pipeline(self._lock)
+        self._background = Background()
+        self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._parent: Any = None
+        self._scopes: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._rejected = 0
+        # Deliveries leave the direct way while the bus is paused, and always when nested="queued".
+        self._detour = nested == "queued"
+        self._pauses = 0
+        self._held: deque[Waiting] = deque()
+        self._releasing: int | None = None
+        survive_forks(self, renew_ids=new_id is None)
+
+    def add_middleware(
+        self, function: MiddlewareFunction, *, name: str | None = None, before: Middleware | str | None = None
+    ) -> Middleware:
+        """Let a function see, change or drop every event before it is stored and delivered.
+
+        Middleware runs in the order added, in the publisher's thread, without a lock.
+
+        Parameters
+        ----------
+        function : callable of Event, returning Event or None
+            Returns the event itself to pass it on, a changed copy (``event.replace(...)``), or None to
+            drop it. If it raises, or returns anything else, the publisher gets `MiddlewareError` and the
+            event is neither stored nor delivered.
+        name : str, optional
+            Shown instead of the function's name. An entry with the same name is replaced in its place.
+        before : Middleware or str, optional
+            The entry, or the name of it, to stand in front of; at the end by default.
+
+        Returns
+        -------
+        Middleware
+            Call it to remove it; set ``.enabled``; read ``.stats``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `function` cannot be called or is async, or `before` is not an entry of this bus.
+        BusClosedError
+            If the bus is closed.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus()
+        >>> remove = bus.add_middleware(lambda event: event.replace(source=event.source or "unknown"))
+        >>> _ = bus.publish(EventType.SYSTEM_INIT)
+        >>> bus.history[-1].source, remove.stats.transformed
+        ('unknown', 1)
+        >>> remove()
+        True
+        """
+        self._signals.check_open()
+        return self._pipeline.add(function, name, before)
+
+    @property
+    def middleware(self) -> tuple[Middleware, ...]:
+        """The entries in order, switched on or off."""
+        return self._pipeline.entries
+
+    @property
+    def history(self) -> History:
+        """The latest events, oldest first."""
+        return self._history
+
+    @property
+    def path(self) -> str:
+        """Names of the buses from the outermost down to this one, joined by "/"; "" for a bus without a name."""
+        return self._path
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._signals.closed
+
+    def close(self) -> None:
+        """Unsubscribe everything, end streams and waits, and close the scopes of this bus.
+
+        Afterwards publishing, subscribing and adding middleware raise `BusClosedError`; history and
+        statistics stay. Closing twice is no error.
+        """
+        for scope in list(self._scopes):
+            scope.close()
+        if not self.closed:
+            self._signals.close()
+            for waiting in list(self._waiting):
+                waiting.bus_closed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied: it holds handlers and locks. "
+            "Send its events instead: list(bus.history)"
+        )
+
+    def __repr__(self) -> str:
+        name = f" {self._path!r}" if self._path else ""
+        state = "closed" if self.closed else f"{len(self._signals.subscriptions())} subscriptions"
+        return f"<{type(self).__name__}{name}: {state}, {self._history.accepted} events>"
+
+
+def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{argument} must be {' or '.join(map(repr, choices))}, got {value!r:.80}")

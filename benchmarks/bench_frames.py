@@ -1,0 +1,153 @@
+"""How long it takes to turn a million events into a frame, and how much longer the plain ways take.
+
+    python benchmarks/bench_frames.py [--quick] [--json PATH] [--rounds N] [--events N]
+
+Every round runs all ways once, in shuffled order, after a full collection. Shown are medians over the
+rounds, and the median of the ratios within a round with its 95 % bootstrap interval: absolute times change
+with the machine and its load, ratios hardly.
+
+Two thirds of the events have a parent. ``uniform`` payloads are five flat keys; ``mixed`` ones have four
+schemas, one of them nested.
+"""
+
+import argparse
+import gc
+import itertools
+import json
+import os
+import platform
+import random
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from atlas_lab import Event, EventType
+from atlas_lab.frames import to_frame
+
+LIMITS = {"keep": 0.8, "expand uniform": 1.0, "expand mixed": 2.5}  # seconds for a million events
+SOURCES = ["planner", "critic", "retriever", "writer", None]
+
+
+def uniform(row):
+    return {"step": row, "load": row * 0.5, "model": f"m{row % 100}", "ok": row % 3 > 0, "note": None}
+
+
+def mixed(row):
+    match row % 4:
+        case 0:
+            return {"step": row, "load": row * 0.5, "model": f"m{row % 100}"}
+        case 1:
+            return {"query": f"q{row % 1000}", "hits": row % 17, "score": 0.25}
+        case 2:
+            return {"usage": {"prompt": row % 999, "completion": row % 77}, "model": f"m{row % 7}"}
+        case _:
+            return {"error": "timeout", "retry": row % 3, "fatal": False}
+
+
+def make_events(payload, size):
+    types = list(EventType)
+    events = []
+    for row in range(size):
+        parent = events[-1].id if row % 3 else None
+        events.append(
+            Event(
+                types[row % 41],
+                payload(row),
+                SOURCES[row % 5],
+                timestamp=1.7e9 + row / 1e3,
+                parent_id=parent,
+                scope="run",
+                seq=row + 1,
+            )
+        )
+    return events
+
+
+def ways(size):
+    even, odd = make_events(uniform, size), make_events(mixed, size)
+    asdict = msgspec.structs.asdict
+    return {
+        "keep": lambda: to_frame(even),
+        "drop": lambda: to_frame(even, data="drop"),
+        "expand uniform": lambda: to_frame(even, data="expand"),
+        "expand mixed": lambda: to_frame(odd, data="expand"),
+        "DataFrame([asdict])": lambda: pd.DataFrame([asdict(event) for event in even]),
+        "json_normalize uniform": lambda: pd.json_normalize([asdict(event) for event in even]),
+        "json_normalize mixed": lambda: pd.json_normalize([asdict(event) for event in odd]),
+    }
+
+
+PAIRS = [
+    ("keep", "DataFrame([asdict])"),
+    ("keep", "json_normalize uniform"),
+    ("expand uniform", "DataFrame([asdict])"),
+    ("expand uniform", "json_normalize uniform"),
+    ("expand mixed", "json_normalize mixed"),
+]
+
+
+def measure(size, rounds, chance):
+    runs = ways(size)
+    seconds = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name in chance.sample(list(runs), len(runs)):
+            gc.collect()
+            start = time.perf_counter()
+            frame = runs[name]()
+            seconds[name].append(time.perf_counter() - start)
+            del frame
+    return seconds
+
+
+def interval(values, seed=0):
+    draws = np.random.default_rng(seed).choice(values, (5000, len(values)))
+    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
+    return {"median": float(np.median(values)), "low": float(low), "high": float(high)}
+
+
+def machine():
+    return {
+        "python": sys.version.split()[0],
+        "pandas": pd.__version__,
+        "numpy": np.__version__,
+        "msgspec": msgspec.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="50,000 events, 3 rounds")
+    parser.add_argument("--events", type=int)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--json", type=Path, metavar="PATH")
+    options = parser.parse_args()
+    size = options.events or (50_000 if options.quick else 1_000_000)
+    rounds = options.rounds or (3 if options.quick else 7)
+    about = machine()
+    print(*itertools.starmap("{}={}".format, about.items()))
+    print(f"{size:,} events, {rounds} rounds\n")
+    seconds = measure(size, rounds, random.Random(0))
+    times = {name: interval(values) for name, values in seconds.items()}
+    for name, found in times.items():
+        limit = f"   to reach: {LIMITS[name]} s for 1,000,000" if name in LIMITS else ""
+        print(f"{name:24} {found['median']:7.3f} s  [{found['low']:.3f}, {found['high']:.3f}]{limit}")
+    print()
+    ratios = {}
+    for fast, slow in PAIRS:
+        found = interval(np.array(seconds[slow]) / np.array(seconds[fast]))
+        ratios[f"{slow} / {fast}"] = found
+        print(f"{slow:24} / {fast:16} {found['median']:5.1f} x  [{found['low']:.1f}, {found['high']:.1f}]")
+    if options.json:
+        report = {"machine": about, "events": size, "seconds": seconds, "times": times, "ratios": ratios}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
