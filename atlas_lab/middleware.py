@@ -12,10 +12,9 @@ from enum import Enum
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
-import msgspec
-
 from .errors import PayloadTypeError, callable_name
 from .events import Event, check_event_type, check_event_types, event_type_name
+from .payloads import PayloadType
 from .redaction import DEFAULT_SECRET_KEYS, redact
 from .thinning import dedupe, rate_limit, sample
 
@@ -225,9 +224,8 @@ def validate(types: Mapping[Enum, Any], /, *, convert: bool = False) -> Callable
 
     Notes
     -----
-    An instance fits, and its fields are not looked at. A mapping fits, and so does anything for a
-    TypedDict or a generic, if ``msgspec.convert`` makes the type of it: strictly, so that a str is no int, but an ISO
-    8601 str in a mapping is a datetime. With `convert`, that holds for every other payload too.
+    What fits is told by `atlas_lab.payloads.PayloadType`, as for a typed subscriber: an instance, or a mapping that
+    ``msgspec.convert`` makes one of, strictly, so that a str is no int.
 
     Examples
     --------
@@ -250,23 +248,17 @@ def validate(types: Mapping[Enum, Any], /, *, convert: bool = False) -> Callable
     rules = {}
     for event_type, payload_type in types.items():
         name = event_type_name(check_event_type(event_type, "a key of types"))
-        rules[name] = (payload_type, *_check_payload_type(name, payload_type))
+        rules[name] = PayloadType(payload_type, f"types[{name}]")
 
     def check(event: Event[Any]) -> Event[Any]:
-        if event.type_name not in rules:
+        rule = rules.get(event.type_name)
+        if rule is None:
             return event
-        payload_type, instances, shown = rules[event.type_name]
-        data = event.data
-        if instances is not None and isinstance(data, instances):
-            return event
-        refusal = f"{event.type_name} payload does not fit {shown}: "
-        if instances is not None and not convert and not isinstance(data, Mapping):
-            raise PayloadTypeError(f"{refusal}Expected `{shown}`, got `{type(data).__qualname__}` - at `$`")
         try:
-            converted = msgspec.convert(data, payload_type)
-        except msgspec.ValidationError as error:
-            raise PayloadTypeError(f"{refusal}{error}") from error
-        return event.replace(data=converted) if convert and not _same(converted, data) else event
+            payload = rule.fit(event.data)
+        except PayloadTypeError as error:
+            raise PayloadTypeError(f"{event.type_name} {error}") from error.__cause__
+        return event.replace(data=payload) if convert and payload is not event.data else event
 
     check.__name__ = check.__qualname__ = f"validate({', '.join(rules)})"
     return check
@@ -285,33 +277,3 @@ def _predicate(what: object) -> tuple[Callable[[Event[Any]], object], str]:
         raise ValueError("what is empty; name at least one event type") from None
     names = frozenset(map(event_type_name, types))
     return lambda event: event.type_name in names, ", ".join(sorted(names))
-
-
-def _check_payload_type(name: str, payload_type: Any) -> tuple[Any, str]:
-    """Return what `isinstance` can ask for, None if nothing, and how the type is shown."""
-    shown = payload_type.__qualname__ if isinstance(payload_type, type) else str(payload_type)
-    try:
-        msgspec.convert(None, payload_type)
-    except msgspec.ValidationError:
-        pass
-    except (TypeError, NameError) as error:
-        raise TypeError(
-            f"types[{name}] must be a type that a payload can be checked against, got {shown}: {error}"
-        ) from error
-    try:
-        isinstance(object(), payload_type)
-    except TypeError:
-        return None, shown
-    # As for a type checker, an int will do where a float is asked for.
-    return float | int if payload_type is float else payload_type, shown
-
-
-def _same(new: object, old: object) -> bool:
-    """Return whether a conversion changed nothing; unlike ``==``, telling 1 from 1.0 and from True."""
-    if new is old or type(new) is not type(old):
-        return new is old
-    if isinstance(new, dict) and isinstance(old, dict):
-        return new.keys() == old.keys() and all(_same(item, old[name]) for name, item in new.items())
-    if isinstance(new, list | tuple) and isinstance(old, list | tuple):
-        return len(new) == len(old) and all(map(_same, new, old))
-    return bool(new == old)

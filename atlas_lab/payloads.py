@@ -3,69 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_origin, is_typeddict
+from typing import Any
 
 import msgspec
 
 from .errors import PayloadTypeError
 
 
-def check_payload_type(data_type: object, argument: str = "data_type") -> None:
-    """Raise TypeError if `data_type` is not something a payload can be checked against."""
-    if not (isinstance(data_type, type) or get_origin(data_type) is not None):
-        raise TypeError(
-            f"{argument} must be a type such as a dataclass, a msgspec Struct, a TypedDict, dict or list[int], "
-            f"got {type(data_type).__name__} {data_type!r:.80}"
-        )
-
-
-def fit_payload(payload: object, data_type: Any) -> Any:
-    """Return `payload` as `data_type`: as it is if it is one, converted if it is a mapping that fits.
+class PayloadType:
+    """A type that payloads are checked against.
 
     Parameters
     ----------
-    payload : object
     data_type : type
-        A dataclass, msgspec Struct, TypedDict, other class, or a generic such as ``list[int]``.
+        A dataclass, msgspec Struct, TypedDict, any other class, a union, or a generic such as ``list[int]``.
+    argument : str
+        What an error calls it.
 
     Raises
     ------
-    PayloadTypeError
-        If the payload does not fit; the message names the field and the type expected.
+    TypeError
+        If `data_type` is not such a type.
 
     Notes
     -----
-    Mappings are converted by ``msgspec.convert`` in strict mode: "1" is no int.
+    An instance fits as it is, and its fields are not looked at. A mapping fits if ``msgspec.convert``, in
+    strict mode, makes the type of it: "1" is no int. For a TypedDict or a generic, that holds for any payload.
 
     Examples
     --------
     >>> from dataclasses import dataclass
-    >>> from atlas_lab.payloads import fit_payload
+    >>> from atlas_lab.payloads import PayloadType
     >>> @dataclass
     ... class Chunk:
     ...     text: str
     ...     index: int
-    >>> fit_payload({"text": "hello", "index": 2}, Chunk)
+    >>> chunk = PayloadType(Chunk, "data_type")
+    >>> chunk.fit({"text": "hello", "index": 2})
     Chunk(text='hello', index=2)
-    >>> fit_payload({"text": "hello", "index": "two"}, Chunk)
+    >>> chunk.fit({"text": "hello", "index": "two"})
     Traceback (most recent call last):
         ...
     atlas_lab.errors.PayloadTypeError: payload does not fit Chunk: Expected `int`, got `str` - at `$.index`
     """
-    if isinstance(data_type, type) and not is_typeddict(data_type) and get_origin(data_type) is None:
-        if isinstance(payload, data_type):
-            return payload
-        if not isinstance(payload, Mapping):
-            raise PayloadTypeError(f"payload does not fit {_name(data_type)}: got {type(payload).__name__}")
-    elif is_typeddict(data_type) and not isinstance(payload, Mapping):
-        raise PayloadTypeError(f"payload does not fit {_name(data_type)}: got {type(payload).__name__}")
-    if isinstance(payload, Mapping) and not isinstance(payload, dict):
-        payload = dict(payload)
-    try:
-        return msgspec.convert(payload, data_type)
-    except (msgspec.ValidationError, TypeError) as error:
-        raise PayloadTypeError(f"payload does not fit {_name(data_type)}: {error}") from error
 
+    __slots__ = ("_instances", "data_type", "name")
 
-def _name(data_type: object) -> str:
-    return getattr(data_type, "__name__", str(data_type)) if get_origin(data_type) is None else str(data_type)
+    def __init__(self, data_type: Any, argument: str) -> None:
+        self.data_type = data_type
+        self.name: str = data_type.__qualname__ if isinstance(data_type, type) else str(data_type)
+        try:
+            msgspec.convert(None, data_type)
+        except msgspec.ValidationError:
+            pass
+        except (TypeError, NameError) as error:
+            raise TypeError(
+                f"{argument} must be a type that a payload can be checked against, such as a dataclass, a msgspec "
+                f"Struct, a TypedDict, dict or list[int], got {type(data_type).__name__} {self.name:.80}: {error}"
+            ) from error
+        try:
+            isinstance(None, data_type)
+        except TypeError:  # a TypedDict or a generic: only a conversion can tell
+            self._instances: Any = None
+        else:
+            # As for a type checker, an int will do where a float is asked for.
+            self._instances = float | int if data_type is float else data_type
+
+    def fit(self, payload: object) -> Any:
+        """Return `payload` if it is of the type, or what it becomes as one.
+
+        Raises
+        ------
+        PayloadTypeError
+            If it does not fit; the message names the field and the type expected.
+        """
+        if self._instances is not None:
+            if isinstance(payload, self._instances):
+                return payload
+            if not isinstance(payload, Mapping):
+                raise PayloadTypeError(
+                    f"payload does not fit {self.name}: Expected `{self.name}`, got `{type(payload).__qualname__}`"
+                )
+        try:
+            return msgspec.convert(payload, self.data_type)
+        except msgspec.ValidationError as error:
+            raise PayloadTypeError(f"payload does not fit {self.name}: {error}") from error

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from .errors import PayloadTypeError, callable_name
 from .events import Event
-from .payloads import fit_payload
+from .payloads import PayloadType
 from .subscription import Handler, Slot, Subscription
 
 T = TypeVar("T")
@@ -112,12 +112,12 @@ def only_once(subscription: Subscription, call: Slot) -> Slot:
     return first
 
 
-def typed(subscription: Subscription, call: Slot, data_type: Any) -> Slot:
-    """Return `call` for events whose payload is, or fits, `data_type`."""
+def typed(subscription: Subscription, call: Slot, payload_type: PayloadType) -> Slot:
+    """Return `call` for events whose payload is of a type, or fits it."""
 
     def with_payload(event: Event[Any]) -> object:
         try:
-            payload = fit_payload(event.data, data_type)
+            payload = payload_type.fit(event.data)
         except PayloadTypeError:
             subscription.miss()
             raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from .errors import callable_name
 from .events import Event, check_event_types
 from .parts import BusParts
-from .payloads import check_payload_type
+from .payloads import PayloadType
 from .signals import OrderedSignal
 from .subscribers import annotated_payload, bind, definition_of, is_async, only_from, only_once, only_where, typed
 from .subscription import Handler, Slot, Subscription
@@ -353,10 +353,9 @@ class Subscribing(BusParts):
         _check("name", name, str, "a str")
         if where is not None and not callable(where):
             raise TypeError(f"where must be callable with one event, got {type(where).__name__} {where!r:.80}")
-        if data_type is not None:
-            check_payload_type(data_type)
+        payload_type = None if data_type is None else PayloadType(data_type, "data_type")
         filters = [f"source={source!r}"] if source is not None else []
-        filters += [f"data_type={getattr(data_type, '__name__', data_type)}"] if data_type is not None else []
+        filters += [f"data_type={payload_type.name}"] if payload_type is not None else []
         filters += [f"where={callable_name(where)}"] if where is not None else []
         subscription = Subscription(
             self._signals,
@@ -374,8 +373,8 @@ class Subscribing(BusParts):
             call = only_once(subscription, call)
         if where is not None:
             call = only_where(subscription, call, where)
-        if data_type is not None:
-            call = typed(subscription, call, data_type)
+        if payload_type is not None:
+            call = typed(subscription, call, payload_type)
         if source is not None:
             call = only_from(subscription, call, source)
         subscription.invoke = call

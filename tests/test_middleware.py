@@ -290,7 +290,6 @@ def test_refusals_do_not_show_the_payload():
         (Job, DUE, Job(Task("a"), datetime(2013, 2, 8, 11, tzinfo=UTC))),
         (list[Task], [{"name": "a"}], [Task("a")]),
         (Options, {"depth": 1, "other": 2}, {"depth": 1}),
-        (datetime, "2013-02-08T11:00:00Z", datetime(2013, 2, 8, 11, tzinfo=UTC)),
     ],
 )
 def test_convert_makes_instances(payload_type, data, expected):
@@ -306,10 +305,8 @@ def test_convert_makes_instances(payload_type, data, expected):
     "payload_type, data",
     [
         (Task, Task("a")),
-        (list[int], [1, 2]),
-        (set[int], {1, 2}),
-        (Options, {"depth": 1}),
-        (dict[str, list[Task]], {"a": [Task("b")]}),
+        (Task | None, None),
+        (dict, {}),
         (Any, {}),
     ],
 )
@@ -346,7 +343,7 @@ def test_other_event_types_are_not_validated():
     [
         ([(CHUNK, int)], "types must map event types to payload types, got list"),
         ({"stream.chunk": int}, "a key of types must be a member of an Enum"),
-        ({CHUNK: 5}, r"types\[STREAM_CHUNK\] must be a type .* got 5"),
+        ({CHUNK: 5}, r"types\[STREAM_CHUNK\] must be a type .* got int 5"),
         ({CHUNK: "Task"}, r"types\[STREAM_CHUNK\] must be a type"),
         ({CHUNK: Named}, r"types\[STREAM_CHUNK\] must be a type .* Named"),
         ({CHUNK: list["Nowhere"]}, r"types\[STREAM_CHUNK\] must be a type"),  # noqa: F821
