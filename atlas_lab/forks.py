@@ -7,6 +7,7 @@ ids. So all locks are taken before a fork and given back on both sides of it, an
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,7 @@ from .events import id_source
 
 _buses: dict[int, weakref.ref[Any]] = {}
 _renewing: set[int] = set()
-_held = ExitStack()
+_held = threading.local()
 
 
 def survive_forks(bus: Any, *, renew_ids: bool) -> None:
@@ -32,18 +33,19 @@ def survive_forks(bus: Any, *, renew_ids: bool) -> None:
 
 
 def _take_locks() -> None:
+    _held.locks = ExitStack()
     for reference in list(_buses.values()):
         bus = reference()
         if bus is not None:
-            _held.enter_context(bus._lock)
+            _held.locks.enter_context(bus._lock)
 
 
 def _give_locks_back() -> None:
-    _held.close()
+    _held.locks.close()
 
 
 def _start_anew() -> None:
-    _held.close()
+    _held.locks.close()
     for key, reference in list(_buses.items()):
         bus = reference()
         if bus is not None and key in _renewing:

@@ -140,6 +140,7 @@ class BusParts:
         for scope in list(self._scopes):
             scope.close()
         if not self.closed:
+            self._signals.mourn()
             self._signals.close()
             for waiting in list(self._waiting):
                 waiting.bus_closed()

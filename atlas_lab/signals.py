@@ -101,6 +101,8 @@ class SignalTable:
         self._latest: dict[int, OrderedSignal] = {}
         self._retired: list[tuple[OrderedSignal, tuple[Subscription, ...], int]] = []
         self._orphans: deque[Subscription] = deque()
+        self._lost: deque[Subscription] = deque(maxlen=100)
+        self._by_key: dict[object, tuple[Subscription, ...]] = {}
         self._count = 0
         self._changes = 0
 
@@ -148,9 +150,10 @@ class SignalTable:
             self.bury()
             signals = self._signals_of(subscription)
             if subscription.key is not None:
-                for other in self.subscriptions():
+                for other in self._by_key.get(subscription.key, ()):
                     if _replaces(subscription, other):
                         self.disconnect(other)
+                self._by_key[subscription.key] = (*self._by_key.get(subscription.key, ()), subscription)
             self._count += 1
             subscription.rank = (-subscription.priority, self._count)
             for signal in signals:
@@ -166,6 +169,10 @@ class SignalTable:
             subscription.active = False
             for signal in self._signals_of(subscription):
                 signal.detach(subscription)
+            if subscription.key is not None:
+                namesakes = tuple(one for one in self._by_key.pop(subscription.key) if one is not subscription)
+                if namesakes:
+                    self._by_key[subscription.key] = namesakes
             self.invalidate(subscription)
             # The token may live on in somebody's hands; the handler and what it holds need not.
             subscription.slot = subscription.invoke = subscription.miss
@@ -237,15 +244,22 @@ class SignalTable:
 
     def bury(self) -> None:
         """Disconnect the subscriptions whose object is gone."""
-        while self._orphans:
-            subscription = self._orphans.popleft()
-            calls = subscription.calls
-            if self.disconnect(subscription) and not calls:
-                logger.warning(
-                    "%s was never called: its object was garbage-collected before an event came. "
-                    "Keep a reference to the object, or subscribe with weak=False.",
-                    subscription.handler_name,
-                )
+        with self.lock:
+            while self._orphans:
+                subscription = self._orphans.popleft()
+                calls = subscription.calls
+                if self.disconnect(subscription) and not calls:
+                    self._lost.append(subscription)
+
+    def mourn(self) -> None:
+        """Log the subscriptions whose object was gone before an event came. Not called under the lock."""
+        self.bury()
+        while self._lost:
+            logger.warning(
+                "%s was never called: its object was garbage-collected before an event came. "
+                "Keep a reference to the object, or subscribe with weak=False.",
+                self._lost.popleft().handler_name,
+            )
 
     def close(self) -> None:
         """Disconnect everything and take nothing new."""
@@ -264,14 +278,12 @@ class SignalTable:
 
 
 def _replaces(new: Subscription, old: Subscription) -> bool:
-    """Whether a subscription takes the place of an older one that bears the same key.
+    """Whether a subscription takes the place of an older one with the same key.
 
     One function subscribed again is a second subscription. A definition that ran again is a new function
     made from the same code, and replaces what it listened to before; a definition that was compiled
     again, as in a notebook cell that is run again, replaces all that its older version listened to.
     """
-    if old.key != new.key:
-        return False
     if isinstance(new.key, str):  # a name given by hand
         return True
     if old.definition is new.definition:

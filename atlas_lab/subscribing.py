@@ -380,6 +380,7 @@ class Subscribing(BusParts):
         subscription.invoke = call
         subscription.slot = call if home is None else self._start_later(subscription, call, home)
         self._signals.connect(subscription)
+        self._signals.mourn()
         return subscription
 
     def _start_later(self, subscription: Subscription, call: Slot, home: AbstractEventLoop) -> Slot:
