@@ -20,7 +20,7 @@ from msgspec.structs import force_setattr
 from .delivery import Delivering
 from .dispatch import Frame, check_depth, handling
 from .errors import HandlerErrors, MiddlewareError
-from .events import Event, EventId, EventType, check_event_type, own_metadata
+from .events import Event, EventId, EventType, check_event_type, check_source, own_metadata
 from .pipeline import Stage
 from .reports import Reporting
 from .subscription import Route
@@ -122,8 +122,8 @@ class EventBus(Delivering, Reporting):
         >>> bus.history[-1].id == event_id
         True
         """
-        if source.__class__ is not str and source is not None and not isinstance(source, str):
-            raise TypeError(f"source must be a str or None, got {type(source).__name__} {source!r:.80}")
+        if source is not None and source.__class__ is not str:
+            check_source(source)
         outer = handling.get()
         event: Event[Any] = Event(
             event_type,

@@ -10,8 +10,9 @@ from threading import get_ident
 from typing import Any
 
 from .dispatch import Frame, Turn, find_turn, handling
-from .errors import HandlerErrors, PublishDepthError, describe
+from .errors import HandlerErrors, PublishDepthError
 from .events import Event, EventId, EventType, unnumbered
+from .naming import describe
 from .reports import error_report
 from .signals import logger
 from .subscribing import Subscribing

@@ -19,7 +19,6 @@ what came, what is expected, and what to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 
@@ -144,16 +143,3 @@ class MissingExtraError(AtlasLabError, ImportError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.package, self.extra)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception as one line, its type and message."""
-    message = str(error)
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
-
-
-def callable_name(function: object) -> str:
-    """Return the name by which a callable is shown: its qualified name, or that of what it wraps or is."""
-    while isinstance(function, partial):
-        function = function.func
-    return getattr(function, "__qualname__", None) or type(function).__qualname__

@@ -214,7 +214,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
     Raises
     ------
     TypeError
-        If `type` is not a member of an Enum, or `metadata` is not a mapping.
+        If `type` is not a member of an Enum, `source` is not a str, or `metadata` is not a mapping.
 
     Notes
     -----
@@ -245,6 +245,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
         if self.scope is not None:  # made by a bus, which has checked already
             return
         check_event_type(self.type, "type")
+        check_source(self.source)
         force_setattr(self, "metadata", own_metadata(self.metadata))
 
     def replace(self, **changes: object) -> Event[Any]:
@@ -258,11 +259,12 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
         Raises
         ------
         TypeError
-            If a name is not a field, `type` is not a member of an Enum, or `metadata` not a mapping.
+            If a name is not a field, or a value is not what `Event` takes.
         """
         changes["metadata"] = own_metadata(changes.get("metadata", self.metadata))
         if "type" in changes:
             check_event_type(changes["type"], "type")
+        check_source(changes.get("source"))
         return msgspec.structs.replace(self, **changes)
 
     __replace__ = replace
@@ -277,6 +279,12 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
     def type_name(self) -> str:
         """Name of the type, as `event_type_name` gives it."""
         return event_type_name(self.type)
+
+
+def check_source(source: object) -> None:
+    """Raise TypeError if `source` is neither a str nor None."""
+    if source is not None and not isinstance(source, str):
+        raise TypeError(f"source must be a str or None, got {type(source).__name__} {source!r:.80}")
 
 
 def own_metadata(metadata: object) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeAlias
 
+import msgspec
+
 from .errors import MissingExtraError
 from .events import Event, EventType, event_type_name
-from .flatten import flatten
+from .flatten import columns_of, flatten
 
 try:
     import numpy as np
@@ -32,6 +34,7 @@ except ImportError:  # pandas then keeps text as Python objects: the same dtypes
 
 _Column: TypeAlias = Any  # pandas-stubs has no public name for "array or extension array"
 
+_FIELDS = Event.__struct_fields__
 _LAST_SECOND = 9_223_372_036  # 2262-04-11, the end of datetime64[ns]; it begins as far before 1970
 
 
@@ -131,25 +134,27 @@ def to_frame(
     if run is not None and not isinstance(run, str):
         raise TypeError(f"run must be a string or None, got {type(run).__name__} {run!r:.80}")
     rows = _events(events)
-    event_id, parent_id, root_id, depth = _chains([event.id for event in rows], [event.parent_id for event in rows])
-    timestamp, t_rel = _times(rows)
+    read = msgspec.structs.astuple if set(map(type, rows)) <= {Event} else attrgetter(*_FIELDS)
+    field = dict(zip(_FIELDS, columns_of(rows, read, len(_FIELDS)), strict=True))
+    event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"])
+    timestamp, t_rel = _times(field["timestamp"])
     columns: dict[str, _Column] = {
         "run": _labels([run] * len(rows)),
-        "seq": np.fromiter(map(attrgetter("seq"), rows), np.int64, len(rows)),
+        "seq": np.fromiter(field["seq"], np.int64, len(rows)),
         "event_id": event_id,
         "parent_id": parent_id,
         "root_id": root_id,
         "depth": depth,
-        "type": _types([event.type for event in rows]),
+        "type": _types(field["type"]),
         "timestamp": timestamp,
         "t_rel": t_rel,
-        "source": _labels([event.source for event in rows]),
-        "scope": _labels([event.scope for event in rows]),
+        "source": _labels(field["source"]),
+        "scope": _labels(field["scope"]),
     }
     if data == "keep":
-        columns["data"] = _objects(rows, "data")
-    payloads = flatten([event.data for event in rows]) if data == "expand" else []
-    metadata = _objects(rows, "metadata")
+        columns["data"] = _objects(field["data"])
+    payloads = flatten(field["data"]) if data == "expand" else []
+    metadata = _objects(field["metadata"])
     arrays = [*columns.values(), *(values for _, values in payloads), metadata]
     frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
     frame.columns = pd.Index([*columns, *(name for name, _ in payloads), "metadata"])  # names may repeat
@@ -240,8 +245,8 @@ def _events(events: HasHistory | Iterable[Event[Any]]) -> list[Event[Any]]:
     return rows
 
 
-def _objects(rows: list[Event[Any]], name: str) -> pd.Series[Any]:
-    return pd.Series(np.fromiter(map(attrgetter(name), rows), object, len(rows)), dtype=object, copy=False)
+def _objects(values: list[Any]) -> pd.Series[Any]:
+    return pd.Series(np.fromiter(values, object, len(values)), dtype=object, copy=False)
 
 
 def _text(values: list[Any]) -> _Column:
@@ -257,11 +262,12 @@ def _label(value: object) -> str:
 
 
 def _labels(values: list[Any]) -> pd.Categorical:
-    labels = {value: _label(value) for value in set(values) if value is not None}
-    categories = sorted(set(labels.values()))
-    place = {label: code for code, label in enumerate(categories)}
-    codes: dict[Any, int] = {None: -1, **{value: place[label] for value, label in labels.items()}}
-    return _categorical(np.fromiter(map(codes.__getitem__, values), np.int32, len(values)), categories)
+    number: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
+    codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
+    labels = [None if value is None else _label(value) for value in number]
+    categories = sorted({label for label in labels if label is not None})
+    place = {None: -1} | {label: code for code, label in enumerate(categories)}
+    return _categorical(np.array([place[label] for label in labels], np.int32)[codes], categories)
 
 
 def _types(types: list[Enum]) -> pd.Categorical:
@@ -284,8 +290,8 @@ def _categorical(codes: _Column, categories: list[str]) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(categories, dtype="str"))
 
 
-def _times(rows: list[Event[Any]]) -> tuple[_Column, _Column]:
-    seconds = np.fromiter(map(attrgetter("timestamp"), rows), np.float64, len(rows))
+def _times(timestamps: list[float]) -> tuple[_Column, _Column]:
+    seconds = np.fromiter(timestamps, np.float64, len(timestamps))
     outside = np.flatnonzero(np.abs(seconds) >= _LAST_SECOND)
     if outside.size:
         row = int(outside[0])

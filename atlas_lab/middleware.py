@@ -12,8 +12,9 @@ from enum import Enum
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
-from .errors import PayloadTypeError, callable_name
+from .errors import PayloadTypeError
 from .events import Event, check_event_type, check_event_types, event_type_name
+from .naming import callable_name
 from .payloads import PayloadType
 from .redaction import DEFAULT_SECRET_KEYS, redact
 from .thinning import dedupe, rate_limit, sample

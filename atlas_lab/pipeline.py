@@ -14,8 +14,9 @@ from operator import length_hint
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-from .errors import MiddlewareError, callable_name, describe
+from .errors import MiddlewareError
 from .events import Event
+from .naming import callable_name, describe
 
 MiddlewareFunction: TypeAlias = Callable[[Event[Any]], Event[Any] | None]
 

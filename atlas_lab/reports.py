@@ -9,8 +9,8 @@ from enum import Enum
 from pathlib import Path
 from types import FrameType
 
-from .errors import describe
 from .events import Event, check_event_type, event_type_name
+from .naming import code_location, describe
 from .parts import BusParts
 from .pipeline import Middleware
 from .subscription import Subscription
@@ -127,11 +127,11 @@ def error_report(subscription: Subscription, event: Event[object], error: BaseEx
 
 
 def _publisher() -> str:
-    """Return file and line of the innermost call from outside this package."""
+    """Return the place of the innermost call from outside this package."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, and the only way
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return "" if frame is None else code_location(frame.f_code.co_filename, frame.f_lineno)
 
 
 class Reporting(BusParts):

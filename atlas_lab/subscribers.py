@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, TypeVar, get_args, get_origin
 
-from .errors import PayloadTypeError, callable_name
+from .errors import PayloadTypeError
 from .events import Event
+from .naming import callable_name
 from .payloads import PayloadType
 from .subscription import Handler, Slot, Subscription
 

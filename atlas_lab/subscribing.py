@@ -8,8 +8,8 @@ from enum import Enum
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .errors import callable_name
 from .events import Event, check_event_types
+from .naming import callable_name
 from .parts import BusParts
 from .payloads import PayloadType
 from .signals import OrderedSignal
@@ -181,6 +181,8 @@ class Subscribing(BusParts):
         It is safe to run again, as a notebook cell is: a function of the same module and qualified name
         takes the place of its older version instead of joining it. To keep several that share one name,
         such as those made in a loop for one event type, give each a ``name``.
+
+        The new version starts counting its calls from 0.
 
         A parameter annotated ``Event[T]`` means ``data_type=T``.
 

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any, Protocol, Self, TypeAlias
 
-from .errors import describe
 from .events import Event, event_type_name
+from .naming import code_location, describe
 
 Handler: TypeAlias = Callable[[Event[Any]], object]
 Slot: TypeAlias = Callable[[Event[Any]], object]
@@ -127,9 +127,9 @@ class Subscription:
 
     @property
     def defined_at(self) -> str:
-        """File and line where the handler was defined, or "" if it was not defined in Python."""
+        """Where the handler was defined: notebook cell or file, and line; "" if not in Python."""
         code = getattr(self.definition, "__code__", None)
-        return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+        return "" if code is None else code_location(code.co_filename, code.co_firstlineno)
 
     def unsubscribe(self) -> bool:
         """Stop receiving at once, also the event in flight. True the first time, False after."""

@@ -22,8 +22,8 @@ from weakref import WeakSet
 
 import msgspec
 
-from .errors import callable_name
 from .events import Event, check_event_types, event_type_name
+from .naming import callable_name
 
 
 def sample(

@@ -3,7 +3,7 @@
 import dataclasses
 import subprocess
 import sys
-from collections import UserDict
+from collections import OrderedDict, UserDict
 from enum import Enum, IntEnum
 from types import MappingProxyType, SimpleNamespace
 
@@ -76,6 +76,24 @@ def test_values_of_a_row():
     assert row["data"] is payload and row["metadata"] is first.metadata
     assert other["parent_id"] == "a" and other["data"] is None
     assert pd.isna(row["parent_id"]) and pd.isna(other["source"]) and pd.isna(other["scope"])
+
+
+def test_a_subclass_of_event_is_read_by_name():
+    """Fields that a subclass of Event adds or moves do not shift the columns."""
+
+    class Timed(Event, frozen=True, kw_only=True):
+        took: float = 0.0
+        seq: int = 5
+
+    frame = to_frame([Timed(EventType.SYSTEM_INIT, id="a"), event("b", "a", seq=2)])
+    assert frame["seq"].tolist() == [5, 2] and frame["depth"].tolist() == [0, 1]
+
+
+def test_an_ordered_dict_expands_in_its_own_order():
+    """A dict subclass that orders its keys differently keeps each value under its key."""
+    payload = OrderedDict(a=1, b="x")
+    payload.move_to_end("a")
+    assert expanded([payload, {"n": payload}]).iloc[0].dropna().to_dict() == {"data.b": "x", "data.a": 1}
 
 
 @pytest.mark.parametrize("wrap", [list, iter, lambda events: SimpleNamespace(history=events), tuple])
@@ -210,7 +228,7 @@ def test_text_that_utf8_cannot_hold_does_not_cost_the_frame():
         [{"": {"b": 1, "": {"c": 2}}, ".a": 3}, {"": 1}],
         [{"a": 2**63}, {"a": -1}, {"b": 2**70}, {"b": 1}],
         [{"a": True}, {"a": None}, {"b": "x"}, {"b": float("nan")}],
-        [{1: {2: 3}, True: 4}, {"1": 5}, {1: {True: 6}}, {"n": {1: 1}}, {"n": {True: 2}}],
+        [{1: {2: 3}, "n": 4}, {True: 0, "1": 5}, {1: {True: 6}}, {"n": {1: 1}}, {"n": {True: 2}}],
         [{"a": np.float32(1.5)}, {"a": pd.NaT, "b": pd.NaT}, {"a": pd.NA}],
         [{"a": pd.Timestamp("2020-01-01"), "b": 1j, "c": b"x"}, {"a": None, "b": 2}],
         [{"tags": [1, {"x": 2}], "who": "\u00e9\U0001f989"}, {"tags": "none"}],

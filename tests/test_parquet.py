@@ -239,19 +239,14 @@ def test_damage_is_never_read_as_data(tmp_path):
 
 def test_missing_pyarrow_names_the_extra():
     """Without pyarrow both functions say which extra to install, and importing them does not fail."""
-    answer = subprocess.run(
-        [
-            *(sys.executable, "-c"),
-            "import sys; sys.modules['pyarrow'] = None\n"
-            "from atlas_lab.errors import MissingExtraError\n"
-            "from atlas_lab.frames import to_frame\n"
-            "from atlas_lab.parquet import read_parquet, write_parquet\n"
-            "for act in (lambda: write_parquet(to_frame([]), 'x'), lambda: read_parquet('x')):\n"
-            "    try: act()\n"
-            "    except MissingExtraError as error: print(error.package, error.extra)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+    script = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from atlas_lab.errors import MissingExtraError\n"
+        "from atlas_lab.frames import to_frame\n"
+        "from atlas_lab.parquet import read_parquet, write_parquet\n"
+        "for act in (lambda: write_parquet(to_frame([]), 'x'), lambda: read_parquet('x')):\n"
+        "    try: act()\n"
+        "    except MissingExtraError as error: print(error.package, error.extra)"
     )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["pyarrow", "lab"] * 2

@@ -78,7 +78,7 @@ def test_expanding_json_is_json_normalize(payloads):
 )
 def test_expanding_anything_else_is_json_normalize_too(payloads):
     """Keys that are no text, dates, decimals and NumPy scalars are treated as json_normalize does."""
-    names = pd.json_normalize([{key: 0 for key in payload} for payload in payloads]).columns
+    names = pd.json_normalize([dict.fromkeys(payload, 0) for payload in payloads]).columns
     if names.map(lambda name: f"data.{name}").is_unique:
         check_identity(payloads)
 

@@ -1,0 +1,35 @@
+"""How errors, functions and places in code are shown to people."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one line, its type and message."""
+    message = str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def callable_name(function: object) -> str:
+    """Return the name by which a callable is shown: its qualified name, or that of what it wraps or is."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or type(function).__qualname__
+
+
+def code_location(filename: str, line: int) -> str:
+    """Return a place in code as people know it: ``cell In[5], line 3`` in a notebook, ``file.py:3`` elsewhere.
+
+    Parameters
+    ----------
+    filename : str
+        As in a code object; a notebook's kernel gives each cell the name of a temporary file.
+    line : int
+        From 1.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    cells = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    return f"cell In[{cells[filename]}], line {line}" if filename in cells else f"{filename}:{line}"

@@ -1,0 +1,54 @@
+"""Threads that a test can rely on: what one raises is raised in the test, and one that hangs fails it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PATIENCE = 10.0  # seconds until something counts as hanging; nothing that works waits for it
+
+
+def in_threads(*work: Callable[[], Any]) -> list[Any]:
+    """Call all functions at once, each in a thread of its own, and return their results in order."""
+    start = threading.Barrier(len(work))
+    results: dict[int, Any] = {}
+    errors: list[BaseException] = []
+
+    def run(place: int, function: Callable[[], Any]) -> None:
+        try:
+            start.wait(PATIENCE)
+            results[place] = function()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=run, args=(place, function), daemon=True) for place, function in enumerate(work)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    if errors:
+        raise errors[0]
+    if any(thread.is_alive() for thread in threads):
+        raise AssertionError(f"a thread hangs: it did not come back in {PATIENCE:g} seconds")
+    return [results[place] for place in range(len(work))]
+
+
+def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a thread of its own and return its result."""
+    return in_threads(lambda: function(*args))[0]
+
+
+@contextmanager
+def many_switches() -> Iterator[None]:
+    """Let threads take turns after every few bytecodes, so that a race which can happen does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
