@@ -17,10 +17,11 @@ from typing import Any
 
 from msgspec.structs import force_setattr
 
+from .arguments import refuse
 from .delivery import Delivering
 from .dispatch import Frame, check_depth, handling
 from .errors import HandlerErrors, MiddlewareError
-from .events import Event, EventId, EventType, check_event_type, check_source, own_metadata
+from .events import UNCHECKED, Event, EventId, EventType, check_event_type, check_source, own_metadata, unnumbered
 from .pipeline import Stage
 from .reports import Reporting
 from .subscription import Route
@@ -134,6 +135,7 @@ class EventBus(Delivering, Reporting):
             self._clock(),
             None if outer is None else outer.event_id,
             self._path,
+            UNCHECKED,
         )
         errors = self._process(event, outer)
         if errors:
@@ -170,7 +172,7 @@ class EventBus(Delivering, Reporting):
         (True, 1360324800.0, 0)
         """
         if not isinstance(event, Event):
-            raise TypeError(f"event must be an Event, got {type(event).__name__} {event!r:.80}; see publish")
+            raise refuse("event", event, "an Event (see publish for what is none yet)")
         errors = self._process(self._adopted(event), handling.get())
         if errors:
             raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
@@ -203,6 +205,7 @@ class EventBus(Delivering, Reporting):
         handled 1
         published
         """
+        check_event_type(event_type)
         event = Event(event_type, data, source, own_metadata(metadata), self._new_id(), self._clock())
         errors = await self._process_async(self._adopted(event), handling.get())
         if errors:
@@ -225,6 +228,7 @@ class EventBus(Delivering, Reporting):
             signal = signals.signal(event.type)
         stage = self._pipeline.stage
         if stage is not None:
+            force_setattr(stamped, "seq", 0)
             processed = self._run_middleware(stage, stamped)
             if processed is None:
                 return None
@@ -259,7 +263,8 @@ class EventBus(Delivering, Reporting):
         check_event_type(event.type, "event.type")
         outer = handling.get()
         parent_id = event.parent_id or (None if outer is None else outer.event_id)
-        return event.replace(seq=0, parent_id=parent_id, scope=self._path if event.scope is None else event.scope)
+        scope = self._path if event.scope is None else event.scope
+        return unnumbered(event.replace(parent_id=parent_id, scope=scope))
 
     def _run_middleware(self, stage: Stage, stamped: Event[Any]) -> Event[Any] | None:
         """Step 2: return what the middleware makes of an event, None if it was dropped."""
@@ -286,4 +291,6 @@ class EventBus(Delivering, Reporting):
     @property
     def scopes(self) -> list[EventBus]:
         """The scopes of this bus that are alive, by name."""
-        return sorted(self._scopes, key=lambda scope: scope.path)
+        with self._lock:
+            alive = list(self._scopes)
+        return sorted(alive, key=lambda scope: scope.path)

@@ -10,7 +10,7 @@ from threading import get_ident
 from typing import Any
 
 from .dispatch import Frame, Turn, find_turn, handling
-from .errors import HandlerErrors, PublishDepthError
+from .errors import BusClosedError, HandlerErrors, MiddlewareError, PublishDepthError
 from .events import Event, EventId, EventType, unnumbered
 from .naming import describe
 from .reports import error_report
@@ -32,9 +32,12 @@ class Delivering(Subscribing):
         if route.slots:
             around = None if outer is None else outer.under_way()
             frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
-            token = handling.set(frame)
+            if turn is not None and turn.first is None:
+                turn.first = frame
+            before = handling.get()  # not `outer`, if the event had to wait
             slot: Slot | None = None
             try:
+                handling.set(frame)
                 for slot in route.slots:
                     try:
                         slot(event)
@@ -46,7 +49,7 @@ class Delivering(Subscribing):
                 route.abandon(slot)
                 raise
             finally:
-                handling.reset(token)
+                handling.set(before)  # not by a token: an interrupt may come before it is kept
                 if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
                     frame.outer, frame.depth = None, 0
         if self._parent is not None:
@@ -63,9 +66,12 @@ class Delivering(Subscribing):
         if route.slots:
             around = None if outer is None else outer.under_way()
             frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
-            token = handling.set(frame)
+            if turn is not None and turn.first is None:
+                turn.first = frame
+            before = handling.get()  # not `outer`, if the event had to wait
             slot: Slot | None = None
             try:
+                handling.set(frame)
                 for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
                     try:
                         result = (slot if subscription.paused else subscription.invoke)(event)
@@ -79,7 +85,7 @@ class Delivering(Subscribing):
                 route.abandon(slot)
                 raise
             finally:
-                handling.reset(token)
+                handling.set(before)  # not by a token: an interrupt may come before it is kept
                 if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
                     frame.outer, frame.depth = None, 0
         if self._parent is not None:
@@ -96,11 +102,12 @@ class Delivering(Subscribing):
         if turn is not None:
             turn.queue.append((event, route, outer))
             return None
-        with Turn(self) as turn:
-            errors = self._deliver(event, route, outer, turn, direct=True)
+        results = Results()
+        with Turn(self, (event, route, outer)) as turn:
             while turn.queue:
-                errors = _joined(errors, self._deliver(*turn.queue.popleft(), turn, direct=True))
-        return errors
+                with results:
+                    results.add(self._deliver(*turn.queue.popleft(), turn, direct=True))
+        return results.settle()
 
     async def _deliver_in_turn_async(
         self, event: Event[Any], route: Route, outer: Frame | None
@@ -113,38 +120,41 @@ class Delivering(Subscribing):
         if turn is not None:
             turn.queue.append((event, route, outer))
             return None
-        with Turn(self) as turn:
-            errors = await self._deliver_async(event, route, outer, turn, direct=True)
+        results = Results()
+        with Turn(self, (event, route, outer)) as turn:
             while turn.queue:
-                errors = _joined(errors, await self._deliver_async(*turn.queue.popleft(), turn, direct=True))
-        return errors
+                with results:
+                    results.add(await self._deliver_async(*turn.queue.popleft(), turn, direct=True))
+        return results.settle()
 
     def _hold(self, event: Event[Any], route: Route, outer: Frame | None) -> bool:
         """Keep an event back if the bus is paused, or is delivering what it held, in another thread."""
         with self._lock:
-            waits = self._pauses > 0 or (self._releasing != get_ident() and bool(self._held or self._releasing))
+            waits = bool(self._pausers) or (self._releasing != get_ident() and bool(self._held or self._releasing))
             if waits:
                 self._held.append((event, route, outer))
             return waits
 
     def _release(self) -> list[Exception] | None:
         """Deliver what was held, unless the bus is paused or another thread is at it."""
-        errors: list[Exception] | None = None
+        results = Results()
         with self._lock:
-            if self._pauses or self._releasing not in {None, get_ident()}:
+            if self._pausers or self._releasing not in {None, get_ident()}:
                 return None
             self._releasing = get_ident()
         try:
             while True:
                 with self._lock:
-                    if not self._held or self._pauses:
+                    if not self._held or self._pausers:
                         self._releasing = None
-                        self._detour = self.nested == "queued" or self._pauses > 0
-                        return errors
+                        self._detour = self.nested == "queued" or bool(self._pausers)
+                        break
                     waiting = self._held.popleft()
-                errors = _joined(errors, self._deliver(*waiting))
+                with results:
+                    results.add(self._deliver(*waiting))
         finally:
             self._releasing = None
+        return results.settle()
 
     def _collect(
         self, errors: list[Exception] | None, subscription: Subscription, event: Event[Any], error: Exception
@@ -165,8 +175,17 @@ class Delivering(Subscribing):
         report = error_report(subscription, event, error)
         try:
             self.publish(EventType.HANDLER_ERROR, report, subscription.handler_name)
+        except PublishDepthError:
+            raise
         except Exception:  # noqa: BLE001 - a middleware may refuse the report; the error itself is logged above
             logger.exception("HANDLER_ERROR could not be published")
+
+    def _task_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
+        """Report the error of an async handler that no publisher waits for."""
+        try:
+            self._handler_failed(subscription, event, error)
+        except PublishDepthError:
+            logger.exception("reports of errors are going in a circle")
 
     def publish(self, event_type: Enum, data: object = None, source: str | None = None) -> EventId:
         """Publish an event."""
@@ -196,17 +215,45 @@ class Delivering(Subscribing):
         held
         got 1
         """
+        thread = get_ident()
         with self._lock:
-            self._pauses += 1
+            self._pausers.append(thread)
             self._detour = True
         try:
             yield
         finally:
             with self._lock:
-                self._pauses -= 1
+                self._pausers.remove(thread)
             errors = self._release()
         if errors:
             raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
+
+
+class Results:
+    """What comes of several deliveries, one after the other: a failure of one does not keep the others from theirs."""
+
+    def __init__(self) -> None:
+        self._errors: list[Exception] | None = None
+        self._failure: Exception | None = None
+
+    def add(self, errors: list[Exception] | None) -> None:
+        """Note the errors of handlers that a publisher is to see."""
+        self._errors = _joined(self._errors, errors)
+
+    def settle(self) -> list[Exception] | None:
+        """Raise the first failure, or return the errors."""
+        if self._failure is not None:
+            raise self._failure
+        return self._errors
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, MiddlewareError | BusClosedError):
+            return False
+        self._failure = self._failure or error
+        return True
 
 
 def _joined(errors: list[Exception] | None, more: list[Exception] | None) -> list[Exception] | None:

@@ -53,12 +53,13 @@ Waiting: TypeAlias = tuple[Event[Any], Route, Frame | None]
 class Turn:
     """The dispatch of one event and of all that is published during it, one after the other."""
 
-    __slots__ = ("bus", "open", "queue", "thread")
+    __slots__ = ("bus", "first", "open", "queue", "thread")
 
-    def __init__(self, bus: object) -> None:
+    def __init__(self, bus: object, waiting: Waiting) -> None:
         self.bus = bus
+        self.first: Frame | None = None
         self.open = True
-        self.queue: deque[Waiting] = deque()
+        self.queue: deque[Waiting] = deque([waiting])
         self.thread = get_ident()
 
     def __enter__(self) -> Self:
@@ -66,6 +67,10 @@ class Turn:
 
     def __exit__(self, *exc_info: object) -> None:
         self.open = False
+        if self.first is not None:
+            self.first.outer = None
+        for _, route, _ in self.queue:  # left behind by an interrupt or a depth error
+            route.abandon(None)
 
 
 def find_turn(frame: Frame | None, bus: object) -> Turn | None:
@@ -80,11 +85,13 @@ def find_turn(frame: Frame | None, bus: object) -> Turn | None:
 
 def check_depth(outer: Frame, event_type: Enum, max_depth: int) -> None:
     """Raise PublishDepthError if a publish inside `outer` would be nested deeper than `max_depth`."""
+    chain = []
     frame = outer.under_way()
-    if frame is None or frame.depth < max_depth:
-        return
-    chain = [event_type_name(event_type)]
     while frame is not None:
-        chain.append(event_type_name(frame.event_type))
-        frame = frame.outer
-    raise PublishDepthError(tuple(reversed(chain)), max_depth)
+        chain.append(frame)
+        frame = None if frame.outer is None else frame.outer.under_way()
+    # Dispatches further out may have ended since: threads and tasks go on when the handler that started them is done.
+    outer.depth = len(chain)
+    if len(chain) >= max_depth:
+        types = [event_type, *(frame.event_type for frame in chain)]
+        raise PublishDepthError(tuple(event_type_name(one) for one in reversed(types)), max_depth)

@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
+from .arguments import check_optional, refuse
+
 T = TypeVar("T")
 
 EventId: TypeAlias = str
@@ -187,6 +189,10 @@ def new_event_id() -> EventId:
     return _new_id()
 
 
+UNCHECKED = -1
+"""The ``seq`` of an event that a bus is making."""
+
+
 class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One thing that happened. It cannot be assigned to; `replace` makes a changed copy.
 
@@ -242,7 +248,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
     seq: int = 0
 
     def __post_init__(self) -> None:
-        if self.scope is not None:  # made by a bus, which has checked already
+        if self.seq == UNCHECKED:  # made by a bus, which checks by itself
             return
         check_event_type(self.type, "type")
         check_source(self.source)
@@ -261,10 +267,6 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
         TypeError
             If a name is not a field, or a value is not what `Event` takes.
         """
-        changes["metadata"] = own_metadata(changes.get("metadata", self.metadata))
-        if "type" in changes:
-            check_event_type(changes["type"], "type")
-        check_source(changes.get("source"))
         return msgspec.structs.replace(self, **changes)
 
     __replace__ = replace
@@ -283,8 +285,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 def check_source(source: object) -> None:
     """Raise TypeError if `source` is neither a str nor None."""
-    if source is not None and not isinstance(source, str):
-        raise TypeError(f"source must be a str or None, got {type(source).__name__} {source!r:.80}")
+    check_optional("source", source, str, "a str")
 
 
 def own_metadata(metadata: object) -> dict[str, Any]:
@@ -298,7 +299,7 @@ def own_metadata(metadata: object) -> dict[str, Any]:
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
-        raise TypeError(f"metadata must be a mapping such as a dict, got {type(metadata).__name__} {metadata!r:.80}")
+        raise refuse("metadata", metadata, "a mapping such as a dict")
     return dict(metadata)
 
 
@@ -313,4 +314,5 @@ def unnumbered(event: Event[Any]) -> Event[Any]:
         event.timestamp,
         event.parent_id,
         event.scope,
+        UNCHECKED,
     )

@@ -122,13 +122,13 @@ def columns_of(rows: list[Any], read: Callable[[Any], Iterable[Any]], width: int
     -------
     list of `width` lists with one value per row
     """
-    columns: list[list[Any]] = [[] for _ in range(width)]
-    # One pass over the rows in batches that stay in the processor's cache. No row is kept as a tuple:
+    columns: list[list[Any]] = [[None] * len(rows) for _ in range(width)]
+    # One pass over the rows, in batches that stay in the processor's cache. No row is kept as a tuple:
     # a thousand living tuples set off a garbage collection.
-    for start in range(0, len(rows), 1024):
-        values = list(itertools.chain.from_iterable(map(read, rows[start : start + 1024])))
+    for start in range(0, len(rows), 512):
+        values = list(itertools.chain.from_iterable(map(read, rows[start : start + 512])))
         for place in range(width):
-            columns[place] += values[place::width]
+            columns[place][start : start + 512] = values[place::width]
     return columns
 
 

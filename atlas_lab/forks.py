@@ -1,7 +1,8 @@
 """Keeping a bus usable in the child of ``os.fork``.
 
 A fork copies every lock as it is, held by threads that do not exist in the child, and every source of
-ids. So all locks are taken before a fork and given back on both sides of it, and the child's ids start anew.
+ids. So all locks are taken before a fork and given back on both sides of it, and the child's bus starts anew
+what other threads were at.
 """
 
 from __future__ import annotations
@@ -12,24 +13,14 @@ import weakref
 from contextlib import ExitStack
 from typing import Any
 
-from .events import id_source
-
 _buses: dict[int, weakref.ref[Any]] = {}
-_renewing: set[int] = set()
 _held = threading.local()
 
 
-def survive_forks(bus: Any, *, renew_ids: bool) -> None:
-    """Have a bus, which has ``_lock`` and ``_new_id``, come through forks; it is not kept alive."""
+def survive_forks(bus: Any) -> None:
+    """Have a bus, which has ``_lock`` and ``_start_anew``, come through forks; it is not kept alive."""
     key = id(bus)
-
-    def forget(_: object) -> None:
-        _buses.pop(key, None)
-        _renewing.discard(key)
-
-    if renew_ids:
-        _renewing.add(key)
-    _buses[key] = weakref.ref(bus, forget)
+    _buses[key] = weakref.ref(bus, lambda _: _buses.pop(key, None))
 
 
 def _take_locks() -> None:
@@ -46,10 +37,10 @@ def _give_locks_back() -> None:
 
 def _start_anew() -> None:
     _held.locks.close()
-    for key, reference in list(_buses.items()):
+    for reference in list(_buses.values()):
         bus = reference()
-        if bus is not None and key in _renewing:
-            bus._new_id = id_source()
+        if bus is not None:
+            bus._start_anew()
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,8 +3,8 @@
 `to_frame` reads a history, `concat_frames` puts several runs under one another. What a payload holds
 is either kept as one object, flattened to ``data.<key>`` columns, or left out.
 
-The columns are built one by one, never row by row: an attribute of all events at a time, repeated text
-as the codes of a category, payloads flattened in groups that share their keys.
+No row is built on the way: the fields of all events are turned into columns at once, repeated text into
+the codes of a category, and payloads are flattened in groups that share their keys.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .arguments import check_callable, check_count, check_kind, check_optional
 from .events import Event, check_event_types, event_type_name
 
 if TYPE_CHECKING:
@@ -51,10 +52,8 @@ class History(Sequence[Event[Any]]):
     __slots__ = ("_accepted", "_cleared", "_events", "_lock")
 
     def __init__(self, limit: int | None = 1000, *, lock: AbstractContextManager[object] | None = None) -> None:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-            raise TypeError(f"history_limit must be an int or None for no limit, got {type(limit).__name__} {limit!r}")
-        if limit is not None and limit < 0:
-            raise ValueError(f"history_limit must be 0 or more, or None for no limit, got {limit}")
+        if limit is not None:
+            check_count("limit", limit, 0)
         self._events: deque[Event[Any]] = deque(maxlen=limit)
         self._accepted = 0
         self._cleared = 0
@@ -84,8 +83,7 @@ class History(Sequence[Event[Any]]):
         ValueError
             If `n` is negative.
         """
-        if n < 0:
-            raise ValueError(f"n must be 0 or more, got {n}")
+        check_count("n", n, 0)
         with self._lock:
             newest = list(islice(reversed(self._events), n))
         newest.reverse()
@@ -130,18 +128,21 @@ class History(Sequence[Event[Any]]):
         >>> [event.data for event in bus.history.select(EventType.STREAM_CHUNK, where=lambda e: "o" in e.data)]
         ['storm']
         """
+        sources = _sources(source)
+        start = None if since is None else _seconds(since, "since")
+        end = None if until is None else _seconds(until, "until")
+        check_optional("scope", scope, str, "a str")
+        if where is not None:
+            check_callable("where", where, "callable with one event")
         events = list(self)
         if type is not None:
             names = {event_type_name(one) for one in check_event_types(type, "type")}
             events = [event for event in events if event.type_name in names]
-        if source is not None:
-            sources = {source} if isinstance(source, str) else set(source)
+        if sources is not None:
             events = [event for event in events if event.source in sources]
-        if since is not None:
-            start = _seconds(since, "since")
+        if start is not None:
             events = [event for event in events if event.timestamp >= start]
-        if until is not None:
-            end = _seconds(until, "until")
+        if end is not None:
             events = [event for event in events if event.timestamp < end]
         if scope is not None:
             below = f"{scope}/"
@@ -199,8 +200,19 @@ class History(Sequence[Event[Any]]):
         return f"<History: {len(self)} events ({limit}), {self.dropped} pushed out>"
 
 
+def _sources(source: object) -> set[str] | None:
+    if source is None or isinstance(source, str):
+        return None if source is None else {source}
+    check_kind("source", source, Iterable, "a str or several")
+    sources = set(source) if isinstance(source, Iterable) else set()
+    for one in sources:
+        check_kind("source", one, str, "a str or several")
+    return sources
+
+
 def _seconds(moment: float | datetime, argument: str) -> float:
     if not isinstance(moment, datetime):
+        check_kind(argument, moment, int | float, "seconds since the epoch or a datetime")
         return moment
     if moment.tzinfo is None:
         raise TypeError(f"{argument} must have a time zone, got {moment!r}; use datetime(..., tzinfo=UTC)")

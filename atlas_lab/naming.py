@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from functools import partial
 
 
+def message_of(error: BaseException) -> str:
+    """Return the text of an exception; one that cannot be shown stops nobody."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - any code may run in there
+        return f"<its text cannot be shown: {type(failure).__name__}>"
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as one line, its type and message."""
-    message = str(error)
+    message = message_of(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
@@ -33,3 +42,22 @@ def code_location(filename: str, line: int) -> str:
     shell = ipython.get_ipython() if ipython is not None else None
     cells = getattr(getattr(shell, "compile", None), "_filename_map", {})
     return f"cell In[{cells[filename]}], line {line}" if filename in cells else f"{filename}:{line}"
+
+
+def is_async(function: object) -> bool:
+    """Whether calling `function` gives a coroutine to await."""
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)
+    )
+
+
+def definition_of(function: object) -> object:
+    """Return the function in which a callable is written, under partials, methods and decorators."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function

@@ -6,8 +6,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
+from .arguments import check_callable, check_choice, check_count, check_optional
 from .background import Background
 from .dispatch import Waiting
 from .events import EventId, id_source
@@ -31,18 +33,15 @@ class BusParts:
         max_depth: int = 100,
         new_id: Callable[[], EventId] | None = None,
     ) -> None:
-        _check_choice("on_error", on_error, ("event", "raise"))
-        _check_choice("nested", nested, ("immediate", "queued"))
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a str, got {type(name).__name__} {name!r:.80}")
-        if not callable(clock):
-            raise TypeError(f"clock must be callable and return seconds since the epoch, got {clock!r:.80}")
-        if new_id is not None and not callable(new_id):
-            raise TypeError(f"new_id must be callable and return a new id, got {new_id!r:.80}")
-        if isinstance(max_depth, bool) or not isinstance(max_depth, int):
-            raise TypeError(f"max_depth must be an int, got {type(max_depth).__name__} {max_depth!r:.80}")
-        if max_depth < 1:
-            raise ValueError(f"max_depth must be 1 or more, got {max_depth}")
+        if history_limit is not None:
+            check_count("history_limit", history_limit, 0)
+        check_optional("name", name, str, "a str")
+        check_choice("on_error", on_error, ("event", "raise"))
+        check_choice("nested", nested, ("immediate", "queued"))
+        check_callable("clock", clock, "callable and return seconds since the epoch")
+        check_count("max_depth", max_depth, 1)
+        if new_id is not None:
+            check_callable("new_id", new_id, "callable and return a new id")
         self.name = name
         self.on_error = on_error
         self.nested = nested
@@ -62,10 +61,20 @@ class BusParts:
         self._rejected = 0
         # Deliveries leave the direct way while the bus is paused, and always when nested="queued".
         self._detour = nested == "queued"
-        self._pauses = 0
+        self._pausers: list[int] = []
         self._held: deque[Waiting] = deque()
         self._releasing: int | None = None
-        survive_forks(self, renew_ids=new_id is None)
+        self._own_ids = new_id is None
+        survive_forks(self)
+
+    def _start_anew(self) -> None:
+        """Let go, in the child of a fork, of what threads and tasks of the parent process were at."""
+        if self._own_ids:
+            self._new_id = id_source()
+        me = get_ident()
+        self._pausers = [thread for thread in self._pausers if thread == me]
+        self._releasing = me if self._releasing == me else None
+        self._background = Background()
 
     def add_middleware(
         self, function: MiddlewareFunction, *, name: str | None = None, before: Middleware | str | None = None
@@ -161,8 +170,3 @@ class BusParts:
         name = f" {self._path!r}" if self._path else ""
         state = "closed" if self.closed else f"{len(self._signals.subscriptions())} subscriptions"
         return f"<{type(self).__name__}{name}: {state}, {self._history.accepted} events>"
-
-
-def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{argument} must be {' or '.join(map(repr, choices))}, got {value!r:.80}")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from .errors import PayloadTypeError
+from .naming import message_of
 
 
 class PayloadType:
@@ -84,7 +85,9 @@ class PayloadType:
                 raise PayloadTypeError(
                     f"payload does not fit {self.name}: Expected `{self.name}`, got `{type(payload).__qualname__}`"
                 )
+        if isinstance(payload, Mapping) and not isinstance(payload, dict):
+            payload = dict(payload)
         try:
             return msgspec.convert(payload, self.data_type)
-        except msgspec.ValidationError as error:
-            raise PayloadTypeError(f"payload does not fit {self.name}: {error}") from error
+        except Exception as error:  # the class itself may refuse the values, with any error
+            raise PayloadTypeError(f"payload does not fit {self.name}: {message_of(error)}") from error

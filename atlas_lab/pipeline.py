@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from inspect import iscoroutinefunction
 from itertools import count
 from operator import length_hint
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
+from .arguments import check_callable, check_optional
 from .errors import MiddlewareError
 from .events import Event
-from .naming import callable_name, describe
+from .naming import callable_name, describe, is_async
 
 MiddlewareFunction: TypeAlias = Callable[[Event[Any]], Event[Any] | None]
 
@@ -105,6 +105,12 @@ class Middleware:
 
     __call__ = remove
 
+    def pass_by(self, event: Event[Any]) -> Event[Any]:
+        """Stand in for an entry that was switched off, for the events in flight; they do not count as passed."""
+        with self._pipeline.lock:
+            self.counts["passed"] -= 1
+        return event
+
     def __repr__(self) -> str:
         state = ", removed" if not self.active else "" if self.enabled else ", off"
         stats = self.stats
@@ -145,13 +151,13 @@ class Stage:
             for step in steps:
                 outcome = step(event)
                 if outcome is not event:
-                    return self._follow(event, self._position(steps), outcome)
-        except MiddlewareError:
-            raise
+                    break
+            else:
+                return event
         except Exception as error:
             position = self._position(steps)
             raise self._failed(position, ["passed"] * position, f"raised {describe(error)}") from error
-        return event
+        return self._follow(event, self._position(steps), outcome)
 
     def _follow(self, offered: Event[Any], start: int = 0, outcome: object = _NOT_RUN) -> Event[Any] | None:
         """Run the entries from `start` on, whose outcome may be known, timing and counting each."""
@@ -242,14 +248,10 @@ class Pipeline:
         ValueError
             If `before` is not an entry of this pipeline.
         """
-        if not callable(function):
-            raise TypeError(
-                f"middleware must be callable with one event, got {type(function).__name__} {function!r:.80}"
-            )
-        if iscoroutinefunction(function):
+        check_callable("middleware", function, "callable with one event")
+        if is_async(function):
             raise TypeError(f"middleware runs inside publish and cannot be async, got {callable_name(function)}")
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a str, got {type(name).__name__} {name!r:.80}")
+        check_optional("name", name, str, "a str")
         with self.lock:
             entry = Middleware(self, function, name or self._free_name(callable_name(function)))
             entries = list(self.entries)
@@ -284,7 +286,7 @@ class Pipeline:
             old.retired = True
             for position, entry in enumerate(old.entries):
                 if entry not in active:
-                    old.steps[position] = _pass_on
+                    old.steps[position] = entry.pass_by
 
     def _change(self, entries: tuple[Middleware, ...]) -> None:
         self.entries = entries
@@ -301,7 +303,3 @@ class Pipeline:
     def _free_name(self, name: str) -> str:
         taken = {entry.name for entry in self.entries}
         return next(free for n in count(1) if (free := name if n == 1 else f"{name} ({n})") not in taken)
-
-
-def _pass_on(event: Event[Any]) -> Event[Any]:
-    return event

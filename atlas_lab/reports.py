@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from .events import Event, check_event_type, event_type_name
-from .naming import code_location, describe
+from .naming import code_location, describe, message_of
 from .parts import BusParts
 from .pipeline import Middleware
 from .subscription import Subscription
@@ -120,7 +120,7 @@ def error_report(subscription: Subscription, event: Event[object], error: BaseEx
         "defined_at": subscription.defined_at,
         "published_at": _publisher(),
         "error_type": type(error).__name__,
-        "message": str(error),
+        "message": message_of(error),
         "summary": describe(error),
         "traceback": "".join(traceback.format_exception(error)),
     }

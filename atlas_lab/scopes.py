@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from .arguments import check_kind
 from .bus import EventBus
 from .errors import BusClosedError
 from .events import EventId
@@ -61,14 +62,11 @@ class ScopedEventBus(EventBus):
         max_depth: int | None = None,
         new_id: Callable[[], EventId] | None = None,
     ) -> None:
-        if not isinstance(parent, EventBus):
-            raise TypeError(f"parent must be an EventBus, got {type(parent).__name__} {parent!r:.80}")
-        if not isinstance(scope_name, str):
-            raise TypeError(f"scope_name must be a str, got {type(scope_name).__name__} {scope_name!r:.80}")
+        check_kind("parent", parent, EventBus, "an EventBus")
+        check_kind("scope_name", scope_name, str, "a str")
+        check_kind("propagate", propagate, bool, "True or False")
         if not scope_name or "/" in scope_name:
             raise ValueError(f"scope_name must be a name without '/', got {scope_name!r}; nest scopes for a path")
-        if not isinstance(propagate, bool):
-            raise TypeError(f"propagate must be True or False, got {propagate!r:.80}")
         ancestor: EventBus | None = parent
         while ancestor is not None:
             if ancestor is self:
@@ -88,7 +86,8 @@ class ScopedEventBus(EventBus):
         self._path = f"{parent.path}/{scope_name}" if parent.path else scope_name
         self._above = parent
         self._parent = parent if propagate else None
-        parent._scopes.add(self)
+        with parent._lock:
+            parent._scopes.add(self)
 
     @property
     def scope_name(self) -> str:

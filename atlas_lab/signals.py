@@ -20,6 +20,7 @@ import blinker
 
 from .errors import BusClosedError
 from .events import EventType, check_event_type, event_type_name
+from .naming import definition_of
 from .subscription import Route, Subscription, gone
 
 logger = logging.getLogger("atlas_lab")
@@ -286,7 +287,7 @@ def _replaces(new: Subscription, old: Subscription) -> bool:
     """
     if isinstance(new.key, str):  # a name given by hand
         return True
-    if old.definition is new.definition:
+    if definition_of(old.recover()) is definition_of(new.recover()):
         return False
-    same_code = getattr(old.definition, "__code__", old) is getattr(new.definition, "__code__", new)
-    return not same_code or old.event_types == new.event_types
+    same_types = [*map(event_type_name, old.event_types)] == [*map(event_type_name, new.event_types)]
+    return old.code is not new.code or same_types

@@ -12,29 +12,16 @@ import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from .arguments import refuse
 from .errors import PayloadTypeError
 from .events import Event
-from .naming import callable_name
+from .naming import callable_name, definition_of
 from .payloads import PayloadType
 from .subscription import Handler, Slot, Subscription
 
 T = TypeVar("T")
-
-
-def is_async(handler: Handler) -> bool:
-    """Whether calling `handler` gives a coroutine to await."""
-    if isinstance(handler, functools.partial):
-        return is_async(handler.func)
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
-
-
-def definition_of(handler: Handler) -> object:
-    """Return the function in which a handler is written."""
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    return getattr(handler, "__func__", handler)
 
 
 def bind(subscription: Subscription, handler: Handler, weak: bool | None) -> Slot:
@@ -127,14 +114,14 @@ def typed(subscription: Subscription, call: Slot, payload_type: PayloadType) -> 
     return with_payload
 
 
-def annotated_payload(handler: Handler, names: Mapping[str, Any]) -> Any:
+def annotated_payload(handler: Handler, local_names: Callable[[], Mapping[str, Any]]) -> Any:
     """Return T if the first parameter of `handler` is annotated ``Event[T]``, else None.
 
     Parameters
     ----------
     handler : callable
-    names : mapping of str to object
-        Local names that an annotation written as text may use.
+    local_names : callable
+        Returns the local names that an annotation written as text may use, if the global ones don't do.
 
     Raises
     ------
@@ -146,16 +133,19 @@ def annotated_payload(handler: Handler, names: Mapping[str, Any]) -> Any:
         return None
     parameters = list(inspect.signature(handler).parameters.values())
     annotation = parameters[0].annotation if parameters else None
-    if isinstance(annotation, str):
-        if "[" not in annotation:
-            return None
+    if "[" not in str(annotation):
+        return None
+    holder: Any = types.SimpleNamespace(__annotations__={"event": annotation})
+    try:
         try:
-            annotation = eval(annotation, function.__globals__, dict(names))  # noqa: S307 - the handler's own source
-        except Exception as error:
-            raise TypeError(
-                f"cannot tell what {annotation!r}, the annotation of {callable_name(handler)}, means ({error}); "
-                "pass data_type= to bus.on instead"
-            ) from error
+            annotation = get_type_hints(holder, function.__globals__)["event"]
+        except NameError:
+            annotation = get_type_hints(holder, function.__globals__, dict(local_names()))["event"]
+    except Exception as error:
+        raise TypeError(
+            f"cannot tell what {annotation!r}, the annotation of {callable_name(handler)}, means ({error}); "
+            "pass data_type= to bus.on instead"
+        ) from error
     if get_origin(annotation) is not Event:
         return None
     (data_type,) = get_args(annotation)
@@ -194,6 +184,8 @@ def safe_subscribe(
     >>> unsubscribe()
     True
     """
+    if not hasattr(bus, "subscribe"):
+        raise refuse("bus", bus, "an EventBus")
     subscription: Subscription = bus.subscribe(event_type, handler, **options)
     subscription.isolated = True
     return subscription

@@ -8,12 +8,13 @@ from enum import Enum
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from .arguments import check_callable, check_kind, check_optional
 from .events import Event, check_event_types
-from .naming import callable_name
+from .naming import callable_name, definition_of, is_async
 from .parts import BusParts
 from .payloads import PayloadType
 from .signals import OrderedSignal
-from .subscribers import annotated_payload, bind, definition_of, is_async, only_from, only_once, only_where, typed
+from .subscribers import annotated_payload, bind, only_from, only_once, only_where, typed
 from .subscription import Handler, Slot, Subscription
 from .waiting import EventStream, running_loop, wait_for
 
@@ -197,11 +198,14 @@ class Subscribing(BusParts):
         >>> _ = bus.publish(EventType.STREAM_CHUNK, {"text": "once"})
         once
         """
+        if event_type is not None:
+            check_event_types(event_type)
 
         def decorate(handler: Any) -> Any:
             wanted = data_type
             if wanted is None and callable(handler):
-                wanted = annotated_payload(handler, sys._getframe(1).f_locals)  # noqa: SLF001 - local classes
+                caller = sys._getframe(1)  # noqa: SLF001 - where the names of local classes are known
+                wanted = annotated_payload(handler, lambda: caller.f_locals)
             key: object = name
             if key is None and isinstance(handler, FunctionType) and not handler.__name__.startswith("<"):
                 key = (handler.__module__, handler.__qualname__)
@@ -346,15 +350,15 @@ class Subscribing(BusParts):
         name: str | None = None,
         key: object = None,
     ) -> Subscription:
-        if not callable(handler):
-            raise TypeError(f"handler must be callable with one event, got {type(handler).__name__} {handler!r:.80}")
+        check_callable("handler", handler, "callable with one event")
         types = () if event_type is None else check_event_types(event_type)
-        _check("weak", weak, bool, "True, False, or None to decide by the kind of handler")
-        _check("priority", priority, int, "an int; higher runs first")
-        _check("source", source, str, "a str")
-        _check("name", name, str, "a str")
-        if where is not None and not callable(where):
-            raise TypeError(f"where must be callable with one event, got {type(where).__name__} {where!r:.80}")
+        check_optional("weak", weak, bool, "True, False")
+        check_kind("priority", priority, int, "an int; higher runs first")
+        check_kind("once", once, bool, "True or False")
+        if where is not None:
+            check_callable("where", where, "callable with one event")
+        check_optional("source", source, str, "a str")
+        check_optional("name", name, str, "a str")
         payload_type = None if data_type is None else PayloadType(data_type, "data_type")
         filters = [f"source={source!r}"] if source is not None else []
         filters += [f"data_type={payload_type.name}"] if payload_type is not None else []
@@ -366,7 +370,7 @@ class Subscribing(BusParts):
             priority=priority,
             filters=(*filters, "once") if once else tuple(filters),
             key=key,
-            definition=definition_of(handler),
+            code=getattr(definition_of(handler), "__code__", None),
             created_at=self._clock(),
         )
         home = running_loop(f"the async handler {subscription.handler_name}") if is_async(handler) else None
@@ -391,14 +395,9 @@ class Subscribing(BusParts):
         def start(event: Event[Any]) -> None:
             coroutine: Any = call(event)
             if coroutine is not None:  # None when a filter let the event pass by
-                self._background.start(coroutine, home, lambda error: self._handler_failed(subscription, event, error))
+                self._background.start(coroutine, home, lambda error: self._task_failed(subscription, event, error))
 
         return start
 
-    def _handler_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
+    def _task_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
         raise NotImplementedError
-
-
-def _check(argument: str, value: object, kind: type, expected: str) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{argument} must be {expected}, got {type(value).__name__} {value!r:.80}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import Enum
+from types import CodeType
 from typing import Any, Protocol, Self, TypeAlias
 
 from .events import Event, event_type_name
@@ -80,7 +81,7 @@ class Subscription:
     """
 
     __slots__ = (
-        "__weakref__", "_misses", "active", "created_at", "definition", "dispatches", "errors", "event_types",
+        "__weakref__", "_misses", "active", "code", "created_at", "dispatches", "errors", "event_types",
         "filters", "handler_name", "invoke", "isolated", "key", "last_error", "paused", "priority", "rank",
         "recover", "signals", "slot",
     )  # fmt: skip
@@ -94,7 +95,7 @@ class Subscription:
         priority: int = 0,
         filters: tuple[str, ...] = (),
         key: object = None,
-        definition: object = None,
+        code: CodeType | None = None,
         created_at: float = 0.0,
     ) -> None:
         self.signals = signals
@@ -103,7 +104,7 @@ class Subscription:
         self.priority = priority
         self.filters = filters
         self.key = key
-        self.definition = definition
+        self.code = code
         self.created_at = created_at
         self.active = False
         self.paused = False
@@ -120,7 +121,7 @@ class Subscription:
 
     @property
     def calls(self) -> int:
-        """How often the handler was called."""
+        """How often the handler was called; an event counts from the moment it is accepted."""
         with self.signals.lock:
             self.signals.settle()
             return self.dispatches - self._misses
@@ -128,8 +129,7 @@ class Subscription:
     @property
     def defined_at(self) -> str:
         """Where the handler was defined: notebook cell or file, and line; "" if not in Python."""
-        code = getattr(self.definition, "__code__", None)
-        return "" if code is None else code_location(code.co_filename, code.co_firstlineno)
+        return "" if self.code is None else code_location(self.code.co_filename, self.code.co_firstlineno)
 
     def unsubscribe(self) -> bool:
         """Stop receiving at once, also the event in flight. True the first time, False after."""

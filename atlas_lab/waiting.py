@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from .arguments import check_count, check_optional
 from .errors import BusClosedError, NoEventLoopError
-from .events import Event, EventType, event_type_name
+from .events import Event, EventType, check_event_types, event_type_name
 from .subscription import Handler, Subscription
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def wait_for(
     bus: Bus, waiting: weakref.WeakSet[Any], event_type: Any, timeout: float | None, **options: Any
 ) -> Awaitable[Event[Any]]:
     """Return an awaitable of the next event that fits; it is subscribed before this returns."""
-    names = "any event" if event_type is None else _names(event_type)
-    waiter = Waiter(f"waiting for {names}")
-    subscription = bus.subscribe(event_type, waiter.arrive, weak=False, once=True, **options)
+    types = () if event_type is None else check_event_types(event_type)
+    check_optional("timeout", timeout, int | float, "a number of seconds")
+    waiter = Waiter(f"waiting for {', '.join(map(event_type_name, types)) or 'any event'}")
+    subscription = bus.subscribe(types or None, waiter.arrive, weak=False, once=True, **options)
     timer = None if timeout is None else waiter.future.get_loop().call_later(timeout, waiter.expire, timeout)
     waiting.add(waiter)
 
@@ -124,8 +126,8 @@ class EventStream(AsyncIterator[Event[T]], Generic[T]):
     """
 
     def __init__(self, bus: Bus, event_type: Any, limit: int | None, **options: Any) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit must be 1 or more, or None for no limit, got {limit}")
+        if limit is not None:
+            check_count("limit", limit, 1)
         self._queue: deque[Event[T]] = deque(maxlen=limit)
         self._limit = limit
         self._waiter: Waiter | None = None
@@ -182,7 +184,3 @@ class EventStream(AsyncIterator[Event[T]], Generic[T]):
 
 
 _WAKE: Event[Any] = Event(EventType.SYSTEM_METRIC)  # only wakes a reader; it is never handed out
-
-
-def _names(event_type: Any) -> str:
-    return event_type_name(event_type) if isinstance(event_type, Enum) else ", ".join(map(event_type_name, event_type))

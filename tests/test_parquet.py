@@ -95,6 +95,15 @@ def test_frames_come_back_equal(make, tmp_path):
         assert all(map(same, again[name], frame[name])), name
 
 
+def test_sets_and_enormous_numbers_come_back(tmp_path):
+    """Sets keep their kind at any depth, and whole numbers of any size every digit."""
+    payloads = [{1, "a"}, {"k": [frozenset({(1, 2)})]}, {"n": -(10**5000)}]
+    write_parquet(to_frame([Event(EventType.SYSTEM_INIT, payload) for payload in payloads]), tmp_path / "f.parquet")
+    again = read_parquet(tmp_path / "f.parquet")["data"].tolist()
+    assert again == payloads
+    assert type(again[0]) is set and type(again[1]["k"][0]) is frozenset
+
+
 def test_categories_that_do_not_occur_and_their_order_stay(tmp_path):
     """A category nobody uses, and an order of categories that is not the alphabet's, come back."""
     frame = to_frame([Event(EventType.TASK_COMPLETED, source="b"), Event(EventType.SYSTEM_INIT, source="a")])
@@ -162,6 +171,17 @@ def test_columns_that_parquet_lacks_are_refused(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_parquet(change(to_frame([Event(EventType.SYSTEM_INIT)])), tmp_path / "f.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_not_overwritten(tmp_path):
+    """Who has the old file open goes on reading the old file while a new one takes its name."""
+    path = tmp_path / "f.parquet"
+    write_parquet(to_frame([Event(EventType.SYSTEM_INIT)]), path)
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        write_parquet(to_frame([]), path)
+        assert reader.read() == before
+    assert len(read_parquet(path)) == 0
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -187,7 +187,7 @@ class EventsContract:
         ],
     )
     def test_01_replace_changes_one_field(self, field, value):
-        """replace returns a copy with that field changed and all others kept; the original stays as it was."""
+        """`replace` returns a copy with that field changed and all others kept; the original stays as it was."""
         event = Event(A, [1], "me", {"old": 1})
         before = {name: getattr(event, name) for name in FIELDS}
         changed = event.replace(**{field: value})
@@ -203,7 +203,7 @@ class EventsContract:
         assert given == {"new": 1}
 
     def test_01_replace_refuses_what_is_no_field(self):
-        """replace with a name that is no field is an error."""
+        """`replace` with a name that is no field is an error."""
         with pytest.raises(TypeError, match="dta"):
             Event(A).replace(dta=1)
 
@@ -335,7 +335,7 @@ class EventsContract:
 
     @pytest.mark.parametrize("nested", ["immediate", "queued"])
     def test_02_seq_counts_accepted_events(self, nested):
-        """seq counts from 1 without gaps in the order of the history, nested and failed publishes included."""
+        """`seq` counts from 1 without gaps in the order of the history, nested and failed publishes included."""
         bus = self.make_bus(nested=nested, history_limit=None)
         bus.add_middleware(lambda event: None if event.data == "drop" else event)
         bus.subscribe(A, lambda event: [bus.publish(B, data) for data in (1, "drop", 2)])
@@ -398,7 +398,7 @@ class EventsContract:
         assert before <= bus.history[-1].timestamp <= by_hand <= time.time()
 
     def test_02_an_emitted_event_keeps_id_and_time(self):
-        """emit numbers an event that exists already and leaves its id and time alone."""
+        """`emit` numbers an event that exists already and leaves its id and time alone."""
         bus = self.make_bus(clock=lambda: 5.0)
         event = Event(A, timestamp=1.0)
         bus.publish(A)

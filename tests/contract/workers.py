@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,12 +22,10 @@ def in_threads(*work: Callable[[], Any]) -> list[Any]:
         try:
             start.wait(PATIENCE)
             results[place] = function()
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
+        except BaseException as error:
             errors.append(error)
 
-    threads = [
-        threading.Thread(target=run, args=(place, function), daemon=True) for place, function in enumerate(work)
-    ]
+    threads = [threading.Thread(target=run, args=(place, function), daemon=True) for place, function in enumerate(work)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -41,6 +40,17 @@ def in_threads(*work: Callable[[], Any]) -> list[Any]:
 def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function in a thread of its own and return its result."""
     return in_threads(lambda: function(*args))[0]
+
+
+@contextmanager
+def no_finalizers() -> Iterator[None]:
+    """Keep the garbage collector away: Python ignores an interrupt that comes while a finalizer runs."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

@@ -1,0 +1,233 @@
+"""The Blinker signal behind an event type: connecting, disconnecting and sending through it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import weakref
+from enum import Enum
+from typing import Any
+
+import blinker
+import pytest
+
+from atlas_lab import BusClosedError, Event, EventBus, EventType
+
+CHUNK = EventType.STREAM_CHUNK
+DONE = EventType.STREAM_COMPLETED
+PATIENCE = 20
+
+
+class Order(Enum):
+    PLACED = "placed"
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    def hear(self, event: Event[Any]) -> None:
+        self.got.append(event.data)
+
+
+@pytest.mark.parametrize("event_type", [CHUNK, Order.PLACED])
+def test_each_type_of_each_bus_has_one_signal_of_its_own(event_type):
+    """The same signal every time, a Blinker signal, and none that another bus or Blinker's namespace knows."""
+    bus = EventBus()
+    signal = bus.get_signal(event_type)
+    assert isinstance(signal, blinker.Signal)
+    assert bus.get_signal(event_type) is signal
+    assert bus.get_signal(DONE) is not signal
+    assert EventBus().get_signal(event_type) is not signal
+    assert "PLACED" in signal.__doc__ or "STREAM_CHUNK" in signal.__doc__
+    assert not any(one is signal for one in blinker.default_namespace.values())
+
+
+def test_what_is_connected_receives_what_is_published():
+    """Connecting to the signal is subscribing to the bus, and it returns the receiver, as in Blinker."""
+    bus = EventBus()
+    got: list[Event[Any]] = []
+
+    def hear(event: Event[Any]) -> None:
+        got.append(event)
+
+    assert bus.get_signal(CHUNK).connect(hear) is hear
+    event_id = bus.publish(CHUNK)
+    bus.publish(DONE)
+    assert [event.id for event in got] == [event_id]
+    assert [token.handler_name for token in bus.subscriptions()] == [hear.__qualname__]
+
+
+def test_a_decorated_receiver_is_connected():
+    """``@signal.connect`` works as with any Blinker signal."""
+    bus = EventBus()
+    got: list[Any] = []
+
+    @bus.get_signal(CHUNK).connect
+    def hear(event: Event[Any]) -> None:
+        got.append(event.data)
+
+    bus.publish(CHUNK, 1)
+    assert got == [1] and callable(hear)
+
+
+@pytest.mark.parametrize("weak", [True, False])
+def test_a_connected_method_is_held_as_asked(weak):
+    """A bound method is held weakly, as Blinker does by default, or strongly with ``weak=False``."""
+    bus = EventBus()
+    listener = Listener()
+    bus.get_signal(CHUNK).connect(listener.hear, weak=weak)
+    bus.publish(CHUNK, 1)
+    assert listener.got == [1]
+    reference = weakref.ref(listener)
+    del listener
+    gc.collect()
+    assert (reference() is None) == weak
+    assert len(bus.subscriptions()) == (not weak)
+
+
+@pytest.mark.parametrize("weak", [True, False])
+def test_disconnecting_ends_every_subscription_of_the_receiver_to_that_type(weak):
+    """Also those made by `subscribe`; other types and other receivers stay."""
+    bus = EventBus()
+    listener, other = Listener(), Listener()
+    signal = bus.get_signal(CHUNK)
+    signal.connect(listener.hear, weak=weak)
+    bus.subscribe(CHUNK, listener.hear)
+    bus.subscribe(DONE, listener.hear)
+    signal.connect(other.hear)
+    signal.disconnect(listener.hear)
+    bus.publish(CHUNK, 1)
+    bus.publish(DONE, 2)
+    assert (listener.got, other.got) == ([2], [1])
+    signal.disconnect(listener.hear)
+
+
+def test_what_listens_to_a_type_and_others_leaves_all_of_them():
+    """A subscription to several types that is disconnected from one of their signals ends as a whole."""
+    bus = EventBus()
+    listener = Listener()
+    token = bus.subscribe([CHUNK, DONE], listener.hear)
+    bus.get_signal(DONE).disconnect(listener.hear)
+    bus.publish(CHUNK)
+    assert not token.active and listener.got == []
+
+
+def test_send_calls_the_receivers_in_order_and_does_nothing_else():
+    """No middleware, no history; the results come back with what was called, as in Blinker."""
+    bus = EventBus()
+    order: list[str] = []
+    bus.subscribe(CHUNK, lambda event: order.append("low"))
+    bus.subscribe(None, lambda event: order.append("all"), priority=1)
+    bus.subscribe(CHUNK, lambda event: order.append("high"), priority=2)
+    entry = bus.add_middleware(lambda event: None)
+    results = bus.get_signal(CHUNK).send(Event(CHUNK))
+    assert order == ["high", "all", "low"]
+    assert [result for _, result in results] == [None, None, None]
+    assert len(bus.history) == entry.stats.seen == bus.stats().accepted == 0
+
+
+def test_send_isolates_no_errors():
+    """What a receiver raises reaches who sends."""
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        bus.get_signal(CHUNK).send(Event(CHUNK))
+    assert len(bus.history) == 0
+
+
+def test_calls_through_send_are_counted_right():
+    """A token counts the calls of its handler, also those by `send`, and never less than none."""
+    bus = EventBus()
+    plain = bus.subscribe(CHUNK, lambda event: None)
+    picky = bus.subscribe(CHUNK, lambda event: None, where=lambda event: False)
+    bus.get_signal(CHUNK).send(Event(CHUNK))
+    assert (plain.calls, picky.calls) == (1, 0)
+    assert bus.stats().calls == 1
+
+
+def test_a_sender_is_refused():
+    """Filtering by Blinker's sender would not do what it says; the message names what does."""
+    bus = EventBus()
+    with pytest.raises(TypeError, match="source="):
+        bus.get_signal(CHUNK).connect(lambda event: None, sender="model")
+    assert bus.subscriptions() == []
+
+
+def test_the_signal_of_a_bus_that_is_gone_says_so():
+    """A signal does not keep its bus alive, and connecting to one left over is an error."""
+    bus = EventBus()
+    signal = bus.get_signal(CHUNK)
+    reference = weakref.ref(bus)
+    del bus
+    gc.collect()
+    assert reference() is None
+    with pytest.raises(BusClosedError, match="gone"):
+        signal.connect(print)
+
+
+def test_connecting_to_the_signal_of_a_closed_bus_is_an_error():
+    """What was got before closing takes nobody in afterwards."""
+    bus = EventBus()
+    signal = bus.get_signal(CHUNK)
+    bus.close()
+    with pytest.raises(BusClosedError):
+        signal.connect(print)
+
+
+def test_connecting_is_safe_from_many_threads():
+    """Concurrent connect and disconnect of one signal lose and leave nothing."""
+    bus = EventBus()
+    signal = bus.get_signal(CHUNK)
+    barrier = threading.Barrier(4)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            barrier.wait(PATIENCE)
+            for _ in range(100):
+                listener = Listener()
+                signal.connect(listener.hear)
+                bus.publish(CHUNK, 1)
+                assert 1 in listener.got
+                signal.disconnect(listener.hear)
+                heard = len(listener.got)
+                bus.publish(DONE)
+                assert len(listener.got) == heard
+        except BaseException as error:  # noqa: BLE001 - told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert bus.subscriptions() == []
+
+
+def test_no_lock_is_held_while_a_lost_handler_is_logged():
+    """A logging handler may wait for a thread that uses the bus."""
+    bus = EventBus()
+    free: list[bool] = []
+
+    class Asking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            asking = threading.Thread(target=bus.subscriptions, daemon=True)
+            asking.start()
+            asking.join(2)
+            free.append(not asking.is_alive())
+
+    handler = Asking()
+    logger = logging.getLogger("atlas_lab")
+    logger.addHandler(handler)
+    try:
+        listener = Listener()
+        bus.subscribe(CHUNK, listener.hear)
+        del listener
+        bus.publish(CHUNK)
+        bus.subscribe(CHUNK, print)
+    finally:
+        logger.removeHandler(handler)
+    assert free == [True]
