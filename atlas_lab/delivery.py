@@ -9,7 +9,7 @@ from inspect import iscoroutine
 from threading import get_ident
 from typing import Any
 
-from .dispatch import Frame, Turn, find_turn, handling
+from .dispatch import Frame, Pause, Turn, find_turn, handling
 from .errors import BusClosedError, HandlerErrors, MiddlewareError, PublishDepthError
 from .events import Event, EventId, EventType, unnumbered
 from .naming import describe
@@ -130,30 +130,30 @@ class Delivering(Subscribing):
     def _hold(self, event: Event[Any], route: Route, outer: Frame | None) -> bool:
         """Keep an event back if the bus is paused, or is delivering what it held, in another thread."""
         with self._lock:
-            waits = bool(self._pausers) or (self._releasing != get_ident() and bool(self._held or self._releasing))
+            waits = bool(self._pauses) or (self._releasing != get_ident() and bool(self._held or self._releasing))
             if waits:
                 self._held.append((event, route, outer))
             return waits
 
     def _release(self) -> list[Exception] | None:
         """Deliver what was held, unless the bus is paused or another thread is at it."""
-        results = Results()
-        with self._lock:
-            if self._pausers or self._releasing not in {None, get_ident()}:
-                return None
-            self._releasing = get_ident()
+        results, me = Results(), get_ident()
         try:
             while True:
                 with self._lock:
-                    if not self._held or self._pausers:
-                        self._releasing = None
-                        self._detour = self.nested == "queued" or bool(self._pausers)
+                    if self._pauses or self._releasing not in {None, me}:
                         break
+                    if not self._held:
+                        self._releasing = None
+                        self._detour = self.nested == "queued"
+                        break
+                    self._releasing = me
                     waiting = self._held.popleft()
                 with results:
                     results.add(self._deliver(*waiting))
         finally:
-            self._releasing = None
+            if self._releasing == me:
+                self._releasing = None
         return results.settle()
 
     def _collect(
@@ -215,15 +215,15 @@ class Delivering(Subscribing):
         held
         got 1
         """
-        thread = get_ident()
-        with self._lock:
-            self._pausers.append(thread)
-            self._detour = True
+        pause = Pause(get_ident())
         try:
+            with self._lock:
+                self._pauses.append(pause)
+                self._detour = True
             yield
         finally:
             with self._lock:
-                self._pausers.remove(thread)
+                self._pauses = [other for other in self._pauses if other is not pause]
             errors = self._release()
         if errors:
             raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)

@@ -73,6 +73,15 @@ class Turn:
             route.abandon(None)
 
 
+class Pause:
+    """One ``with bus.paused()`` block."""
+
+    __slots__ = ("thread",)
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+
+
 def find_turn(frame: Frame | None, bus: object) -> Turn | None:
     """Return the turn of `bus` that `frame` runs in, in this thread."""
     while frame is not None:

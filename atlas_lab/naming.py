@@ -48,9 +48,8 @@ def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine to await."""
     while isinstance(function, partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(type(function), "__call__", None)
-    )
+    of_type = getattr(type(function), "__call__", None)  # noqa: B004 - not whether it can be called, but how
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_type)
 
 
 def definition_of(function: object) -> object:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
 from .arguments import check_callable, check_choice, check_count, check_optional
 from .background import Background
-from .dispatch import Waiting
+from .dispatch import Pause, Waiting
 from .events import EventId, id_source
 from .forks import survive_forks
 from .history import History
@@ -61,7 +61,7 @@ class BusParts:
         self._rejected = 0
         # Deliveries leave the direct way while the bus is paused, and always when nested="queued".
         self._detour = nested == "queued"
-        self._pausers: list[int] = []
+        self._pauses: list[Pause] = []
         self._held: deque[Waiting] = deque()
         self._releasing: int | None = None
         self._own_ids = new_id is None
@@ -72,7 +72,7 @@ class BusParts:
         if self._own_ids:
             self._new_id = id_source()
         me = get_ident()
-        self._pausers = [thread for thread in self._pausers if thread == me]
+        self._pauses = [pause for pause in self._pauses if pause.thread == me]
         self._releasing = me if self._releasing == me else None
         self._background = Background()
 

@@ -138,7 +138,8 @@ def annotated_payload(handler: Handler, local_names: Callable[[], Mapping[str, A
     holder: Any = types.SimpleNamespace(__annotations__={"event": annotation})
     try:
         try:
-            annotation = get_type_hints(holder, function.__globals__)["event"]
+            # With local names of its own, or typing would remember what the name meant in another module.
+            annotation = get_type_hints(holder, function.__globals__, {})["event"]
         except NameError:
             annotation = get_type_hints(holder, function.__globals__, dict(local_names()))["event"]
     except Exception as error:

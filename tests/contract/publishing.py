@@ -362,7 +362,8 @@ class PublishingContract:
         bus.subscribe(EventType.HANDLER_ERROR, lambda event: bus.publish(A))
         with pytest.raises(PublishDepthError):
             bus.publish(A)
-        assert len(calls) <= 14
+        # One after the other, the two errors of each level are all there before the next level begins.
+        assert len(calls) <= (14 if nested == "immediate" else 2**8)
 
     @both_modes
     def test_06_many_publishes_in_one_handler_are_not_deep(self, nested):
