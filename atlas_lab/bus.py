@@ -246,6 +246,9 @@ class EventBus(Delivering, Reporting):
             route.dispatches += 1
             if stage is not None and event is stamped:
                 stage.count_pass()
+            held = self._detour and self._hold(event, route, outer)
+        if held:
+            return self._release()
         if accepted is not None:
             accepted.append((event, route))
             return None

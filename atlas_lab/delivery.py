@@ -93,9 +93,7 @@ class Delivering(Subscribing):
         return errors
 
     def _deliver_in_turn(self, event: Event[Any], route: Route, outer: Frame | None) -> list[Exception] | None:
-        """Deliver an event when it is its turn: after a pause, or behind the event whose handler published it."""
-        if self._hold(event, route, outer):
-            return self._release()
+        """Deliver an event when it is its turn: behind the event whose handler published it."""
         if self.nested == "immediate":
             return self._deliver(event, route, outer, direct=True)
         turn = find_turn(outer, self)
@@ -112,8 +110,6 @@ class Delivering(Subscribing):
     async def _deliver_in_turn_async(
         self, event: Event[Any], route: Route, outer: Frame | None
     ) -> list[Exception] | None:
-        if self._hold(event, route, outer):
-            return self._release()
         if self.nested == "immediate":
             return await self._deliver_async(event, route, outer, direct=True)
         turn = find_turn(outer, self)
@@ -128,12 +124,14 @@ class Delivering(Subscribing):
         return results.settle()
 
     def _hold(self, event: Event[Any], route: Route, outer: Frame | None) -> bool:
-        """Keep an event back if the bus is paused, or is delivering what it held, in another thread."""
-        with self._lock:
-            waits = bool(self._pauses) or (self._releasing != get_ident() and bool(self._held or self._releasing))
-            if waits:
-                self._held.append((event, route, outer))
-            return waits
+        """Keep an event back if the bus is paused, or is delivering what it held, in another thread.
+
+        Called under the lock under which the event was accepted: what is held is in the order of the history.
+        """
+        waits = bool(self._pauses) or (self._releasing != get_ident() and bool(self._held or self._releasing))
+        if waits:
+            self._held.append((event, route, outer))
+        return waits
 
     def _release(self) -> list[Exception] | None:
         """Deliver what was held, unless the bus is paused or another thread is at it."""
@@ -223,7 +221,8 @@ class Delivering(Subscribing):
             yield
         finally:
             with self._lock:
-                self._pauses = [other for other in self._pauses if other is not pause]
+                if pause in self._pauses:
+                    self._pauses.remove(pause)
             errors = self._release()
         if errors:
             raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)

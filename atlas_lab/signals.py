@@ -73,7 +73,10 @@ class OrderedSignal(blinker.Signal):
 
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
         """Yield what to call for an event, in the order of delivery."""
-        return iter(self.table.route(self).slots)
+        route = self.table.route(self)
+        for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
+            subscription.count()
+            yield slot
 
 
 class SignalTable:

@@ -22,6 +22,7 @@ Slot: TypeAlias = Callable[[Event[Any]], object]
 class Table(Protocol):
     """What a subscription needs of the table of signals it stands in."""
 
+    deliveries: int
     misses: int
     errors: int
 
@@ -150,6 +151,12 @@ class Subscription:
             if self.active and self.paused != paused:
                 self.paused = paused
                 self.signals.invalidate(self)
+
+    def count(self) -> None:
+        """Count a call that comes from outside a dispatch."""
+        with self.signals.lock:
+            self.dispatches += 1
+            self.signals.deliveries += 1
 
     def miss(self, event: Event[Any] | None = None) -> object:
         """Note that a dispatch did not reach the handler; also stands in for a slot that was taken out."""

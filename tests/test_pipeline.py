@@ -1,0 +1,280 @@
+"""Middleware on the fast path and beside it: what is sampled, counted and snapshotted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from atlas_lab import Event, EventBus, EventType, MiddlewareError
+from atlas_lab.pipeline import SAMPLE_EVERY
+
+CHUNK = EventType.STREAM_CHUNK
+DONE = EventType.STREAM_COMPLETED
+PATIENCE = 20
+
+
+def pass_on(event: Event[Any]) -> Event[Any]:
+    return event
+
+
+def publish_many(bus: EventBus, count: int) -> None:
+    for number in range(count):
+        bus.publish(CHUNK, number)
+
+
+@pytest.mark.parametrize("count", [1, 2, SAMPLE_EVERY, SAMPLE_EVERY + 1, 3 * SAMPLE_EVERY])
+def test_passes_are_counted_however_many_there_are(count):
+    """The shared count of passes and the sampled ones add up, whenever one looks."""
+    bus = EventBus()
+    entries = [bus.add_middleware(pass_on) for _ in range(3)]
+    publish_many(bus, count)
+    assert [entry.stats.passed for entry in entries] == [count] * 3
+    publish_many(bus, count)
+    assert [entry.stats.seen for entry in entries] == [2 * count] * 3
+
+
+def test_at_least_one_event_in_many_is_timed():
+    """Also when nothing ever happens but passing."""
+    bus = EventBus()
+    entry = bus.add_middleware(pass_on)
+    publish_many(bus, 3 * SAMPLE_EVERY)
+    assert entry.timed >= 3
+    assert entry.stats.total_time > 0
+
+
+def test_time_is_that_of_the_entry(monkeypatch):
+    """Seconds in an entry are measured around it, and scaled from the events timed to all it saw."""
+    now = [0.0]
+    monkeypatch.setattr("atlas_lab.pipeline.perf_counter", lambda: now[0])
+
+    def slow(event: Event[Any]) -> Event[Any]:
+        now[0] += 2.0
+        return event
+
+    bus = EventBus()
+    fast, slow_entry = bus.add_middleware(pass_on), bus.add_middleware(slow)
+    publish_many(bus, 10)
+    assert fast.stats.total_time == 0.0
+    assert slow_entry.stats.total_time == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("outcome", ["pass", "transform", "drop", "raise"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_outcome_on_the_fast_path_is_booked_to_the_right_entries(outcome, place):
+    """The entries before it passed the event, the ones after it passed it too or never saw it."""
+    bus = EventBus()
+
+    def act(event: Event[Any]) -> Event[Any] | None:
+        if event.type is DONE:
+            return event
+        if outcome == "raise":
+            raise ValueError
+        return {"pass": event, "transform": event.replace(source="x"), "drop": None}[outcome]
+
+    entries = [bus.add_middleware(act if number == place else pass_on) for number in range(3)]
+    bus.publish(DONE)
+    try:
+        bus.publish(CHUNK)
+    except MiddlewareError:
+        assert outcome == "raise"
+    stats = [entry.stats for entry in entries]
+    name = {"pass": "passed", "transform": "transformed", "drop": "dropped", "raise": "raised"}[outcome]
+    for number, one in enumerate(stats):
+        if number == place:
+            assert getattr(one, name) == (2 if outcome == "pass" else 1) and one.seen == 2
+        else:
+            reached = number < place or outcome in {"pass", "transform"}
+            assert (one.passed, one.seen) == ((2, 2) if reached else (1, 1))
+
+
+def test_changing_the_event_and_back_is_transforming():
+    """Two entries that undo each other's work still both transformed the event, and it is counted once."""
+    bus = EventBus()
+    originals: list[Event[Any]] = []
+
+    def change(event: Event[Any]) -> Event[Any]:
+        originals.append(event)
+        return event.replace(source="x")
+
+    first = bus.add_middleware(change)
+    second = bus.add_middleware(lambda event: originals[-1])
+    publish_many(bus, 2)
+    assert (first.stats.transformed, second.stats.transformed, first.stats.passed) == (2, 2, 0)
+    assert [event.seq for event in bus.history] == [1, 2]
+    assert all(event is not original for event, original in zip(bus.history, originals, strict=True))
+
+
+def test_an_event_from_elsewhere_is_numbered_as_a_copy():
+    """Middleware may return an event that another bus has numbered, or none has; neither is changed."""
+    other, bus = EventBus(), EventBus(name="run")
+    other.publish(CHUNK, "stored")
+    stored, fresh = other.history[0], Event(CHUNK, "fresh")
+    answers = iter([stored, fresh, stored])
+    bus.add_middleware(lambda event: next(answers))
+    publish_many(bus, 3)
+    assert [(event.seq, event.data, event.scope) for event in bus.history] == [
+        (1, "stored", ""),
+        (2, "fresh", "run"),
+        (3, "stored", ""),
+    ]
+    assert (stored.seq, fresh.seq, fresh.scope) == (1, 0, None)
+
+
+def test_an_entry_added_under_way_gets_the_next_event():
+    """Adding middleware from inside middleware changes nothing for the event in flight."""
+    bus = EventBus()
+    seen: list[Any] = []
+
+    def grow(event: Event[Any]) -> Event[Any]:
+        if len(bus.middleware) == 1:
+            bus.add_middleware(lambda event: seen.append(event.data) or event)
+        return event
+
+    bus.add_middleware(grow)
+    publish_many(bus, 3)
+    assert seen == [1, 2]
+
+
+def test_an_entry_switched_on_under_way_gets_the_next_event():
+    """The event in flight passes it by, and it does not count as seen."""
+    bus = EventBus()
+
+    def switch(event: Event[Any]) -> Event[Any]:
+        later.enabled = True
+        return event
+
+    bus.add_middleware(switch)
+    later = bus.add_middleware(pass_on)
+    later.enabled = False
+    publish_many(bus, 2)
+    assert later.stats.seen == 1
+
+
+def test_an_event_under_way_while_an_entry_is_switched_is_counted_once():
+    """What another thread is passing through when the middleware changes is booked to the entries it saw."""
+    bus = EventBus()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(event: Event[Any]) -> Event[Any]:
+        if event.data == "slow":
+            inside.set()
+            assert go_on.wait(PATIENCE)
+        return event
+
+    first = bus.add_middleware(pass_on)
+    waiting = bus.add_middleware(wait)
+    other = bus.add_middleware(pass_on, name="other", before=first)
+    bus.publish(CHUNK)
+    thread = threading.Thread(target=bus.publish, args=(CHUNK, "slow"), daemon=True)
+    thread.start()
+    assert inside.wait(PATIENCE)
+    other.enabled = False
+    bus.publish(CHUNK)
+    go_on.set()
+    thread.join(PATIENCE)
+    assert [entry.stats.passed for entry in (first, waiting, other)] == [3, 3, 2]
+
+
+def test_switching_off_the_last_entry_leaves_the_pipeline_empty():
+    """With nothing switched on, events take the way of a bus without middleware."""
+    bus = EventBus()
+    entry = bus.add_middleware(lambda event: None)
+    entry.enabled = False
+    assert bus._pipeline.stage is None
+    bus.publish(CHUNK)
+    assert len(bus.history) == 1 and entry.active
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_switching_to_the_same_state_changes_nothing(again):
+    """Counts and place stay."""
+    bus = EventBus()
+    entry = bus.add_middleware(pass_on)
+    entry.enabled = again
+    publish_many(bus, 2)
+    entry.enabled = again
+    assert entry.stats.seen == (2 if again else 0)
+
+
+def test_names_that_are_taken_get_a_number():
+    """Entries of one function can be told apart."""
+    bus = EventBus()
+    assert [bus.add_middleware(pass_on).name for _ in range(3)] == ["pass_on", "pass_on (2)", "pass_on (3)"]
+
+
+def test_entries_of_two_buses_are_apart():
+    """One function on two buses is two entries, counted and removed on their own."""
+    one, two = EventBus(), EventBus()
+    entries = [bus.add_middleware(pass_on) for bus in (one, two)]
+    one.publish(CHUNK)
+    assert [entry.stats.seen for entry in entries] == [1, 0]
+    with pytest.raises(ValueError, match="before"):
+        one.add_middleware(pass_on, name="x", before=entries[1]) if entries[1].name != "pass_on" else one.add_middleware(
+            pass_on, before="nothing"
+        )
+    entries[0]()
+    assert len(two.middleware) == 1
+
+
+def test_middleware_may_publish():
+    """An event published inside middleware is accepted before the one that is under way, and has no parent."""
+    bus = EventBus()
+
+    def announce(event: Event[Any]) -> Event[Any]:
+        if event.type is CHUNK:
+            bus.publish(DONE)
+        return event
+
+    entry = bus.add_middleware(announce)
+    bus.publish(CHUNK)
+    assert [(event.type, event.seq, event.parent_id) for event in bus.history] == [(DONE, 1, None), (CHUNK, 2, None)]
+    assert entry.stats.seen == 2
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_no_lock_is_held_while_middleware_runs(before):
+    """Middleware may wait for a thread that uses the bus, on the fast path and beside it."""
+    bus = EventBus()
+    free: list[bool] = []
+
+    def ask(event: Event[Any]) -> Event[Any]:
+        thread = threading.Thread(target=lambda: free.append(bus.stats().accepted >= 0), daemon=True)
+        thread.start()
+        thread.join(5)
+        return event
+
+    bus.add_middleware(ask)
+    publish_many(bus, before + 1)
+    assert free == [True] * (before + 1)
+
+
+def test_middleware_that_closes_the_bus_stops_its_event():
+    """The publisher learns that the bus is closed, and the event is not stored."""
+    from atlas_lab import BusClosedError
+
+    def close(event: Event[Any]) -> Event[Any]:
+        bus.close()
+        return event
+
+    bus = EventBus()
+    bus.add_middleware(close)
+    with pytest.raises(BusClosedError):
+        bus.publish(CHUNK)
+    assert len(bus.history) == 0
+
+
+def test_a_callable_object_is_middleware():
+    """Anything that can be called with an event will do, under its class's name."""
+
+    class Stamp:
+        def __call__(self, event: Event[Any]) -> Event[Any]:
+            return event.replace(source="stamp")
+
+    bus = EventBus()
+    stamp: Callable[[Event[Any]], Event[Any]] = Stamp()
+    assert bus.add_middleware(stamp).name.endswith("Stamp")
+    bus.publish(CHUNK)
+    assert bus.history[-1].source == "stamp"

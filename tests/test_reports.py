@@ -1,0 +1,243 @@
+"""What a bus tells about itself: `stats`, `explain`, `subscriptions`, and how things show themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import atlas_lab
+from atlas_lab import BusStats, Event, EventBus, EventType, MiddlewareError, ScopedEventBus
+
+CHUNK = EventType.STREAM_CHUNK
+DONE = EventType.STREAM_COMPLETED
+
+
+class Order(Enum):
+    PLACED = "placed"
+
+
+def handle(event: Event[Any]) -> None:
+    pass
+
+
+HERE = f"{__file__}:{handle.__code__.co_firstlineno}"
+
+
+def test_stats_of_a_new_bus_are_all_zero():
+    """Nothing happened yet, and asking for it counts nothing."""
+    bus = EventBus()
+    assert bus.stats() == bus.stats() == BusStats(0, 0, 0, 0, {}, {}, 0, 0, 0, 0)
+
+
+def test_stats_add_up():
+    """Accepted and rejected events, calls, errors, types, dead letters, subscriptions and the history agree."""
+    bus = EventBus(history_limit=3)
+    bus.add_middleware(lambda event: None if event.source == "spam" else event)
+    bus.subscribe([CHUNK, DONE], handle)
+    bus.subscribe(CHUNK, lambda event: 1 // event.data)
+    bus.subscribe(DONE, handle, where=lambda event: False)
+    for data in (1, 0, 2):
+        bus.publish(CHUNK, data)
+    bus.publish(CHUNK, source="spam")
+    bus.publish(DONE)
+    bus.publish(Order.PLACED)
+    assert bus.stats() == BusStats(
+        accepted=6,
+        calls=7,
+        errors=1,
+        rejected=1,
+        by_type={"STREAM_CHUNK": 3, "STREAM_COMPLETED": 1, "Order.PLACED": 1, "HANDLER_ERROR": 1},
+        dead_letters={"Order.PLACED": 1, "HANDLER_ERROR": 1},
+        subscriptions=3,
+        kept=3,
+        pushed_out=3,
+        running=0,
+    )
+
+
+def test_stats_are_a_snapshot():
+    """What was returned does not change with the bus."""
+    bus = EventBus()
+    bus.publish(CHUNK)
+    before = bus.stats()
+    bus.publish(CHUNK)
+    assert before.accepted == 1 and before.by_type == {"STREAM_CHUNK": 1}
+
+
+def test_calls_of_awaited_handlers_are_counted_alike():
+    """``publish_async`` counts as `publish` does, also when a filter let the event by."""
+
+    async def main() -> None:
+        bus = EventBus()
+
+        async def slow(event: Event[Any]) -> None:
+            await asyncio.sleep(0)
+
+        token = bus.subscribe(CHUNK, slow, where=lambda event: event.data)
+        paused = bus.subscribe(CHUNK, slow)
+        await bus.publish_async(CHUNK, True)
+        paused.pause()
+        await bus.publish_async(CHUNK, False)
+        assert (token.calls, paused.calls, bus.stats().calls) == (1, 1, 2)
+
+    asyncio.run(main())
+
+
+def test_explain_tells_middleware_and_handlers_in_order():
+    """Entries that are off say so; handlers come with what restricts them and where they were defined."""
+    bus = EventBus(name="run")
+    bus.add_middleware(lambda event: event, name="stamp")
+    bus.add_middleware(lambda event: event, name="filter").enabled = False
+    bus.subscribe(CHUNK, handle, source="model", data_type=dict, once=True)
+    bus.subscribe(None, print)
+    bus.subscribe(CHUNK, handle, priority=3, name="first").pause()
+    bus.subscribe(DONE, handle, name="other")
+    told = bus.explain(CHUNK)
+    assert (told.bus, told.event_type, told.parent) == ("run", "STREAM_CHUNK", None)
+    assert told.middleware == ("stamp", "filter (off)")
+    assert told.handlers == (
+        f"first (priority 3, paused) at {HERE}",
+        f"handle (source='model', data_type=dict, once) at {HERE}",
+        "print (listens to every type)",
+    )
+    assert str(told) == "\n".join([
+        "STREAM_CHUNK on run",
+        "  middleware:",
+        "    1. stamp",
+        "    2. filter (off)",
+        "  handlers, in order:",
+        f"    1. first (priority 3, paused) at {HERE}",
+        f"    2. handle (source='model', data_type=dict, once) at {HERE}",
+        "    3. print (listens to every type)",
+    ])  # fmt: skip
+
+
+def test_explain_says_when_there_is_nobody():
+    """An event that nobody handles is called a dead letter before it is one; a bus without a name is called that."""
+    assert str(EventBus().explain(Order.PLACED)) == "\n".join([
+        "Order.PLACED on a bus without a name",
+        "  middleware: none: every event passes",
+        "  handlers, in order: none: the event is a dead letter",
+    ])  # fmt: skip
+
+
+def test_explain_goes_on_to_the_parent():
+    """A scope tells what its parents do afterwards; one that keeps events in does not."""
+    bus = EventBus(name="run")
+    scope = ScopedEventBus(parent=bus, scope_name="agent")
+    bus.subscribe(CHUNK, print)
+    told = scope.explain(CHUNK)
+    assert told.parent == bus.explain(CHUNK)
+    assert str(told).splitlines()[-5:] == [
+        "  then, on the parent:",
+        "    STREAM_CHUNK on run",
+        "      middleware: none: every event passes",
+        "      handlers, in order:",
+        "        1. print",
+    ]
+    quiet = ScopedEventBus(parent=bus, scope_name="quiet", propagate=False)
+    assert quiet.explain(CHUNK).parent is None
+
+
+def test_explain_agrees_with_what_happens():
+    """Handlers are called in the order that was told."""
+    bus = EventBus()
+    order: list[str] = []
+    for name, priority in (("a", 0), ("b", 5), ("c", 0), ("d", -1)):
+        bus.subscribe(CHUNK, lambda event, name=name: order.append(name), priority=priority, name=name)
+    told = [line.split()[0] for line in bus.explain(CHUNK).handlers]
+    bus.publish(CHUNK)
+    assert order == told == ["b", "a", "c", "d"]
+
+
+def test_explain_changes_nothing():
+    """Asking about a type is not using it."""
+    bus = EventBus()
+    bus.explain(CHUNK)
+    assert bus.stats() == EventBus().stats()
+
+
+def test_subscriptions_come_in_the_order_of_delivery():
+    """Each once, however many types it listens to; those that ended are gone."""
+    bus = EventBus()
+    low = bus.subscribe([CHUNK, DONE], handle)
+    everything = bus.subscribe(None, handle, priority=1)
+    high = bus.subscribe(DONE, handle, priority=2)
+    gone = bus.subscribe(DONE, handle)
+    gone()
+    assert bus.subscriptions() == [high, everything, low]
+
+
+@pytest.mark.parametrize("state", ["active", "paused", "ended"])
+def test_a_subscription_shows_itself(state):
+    """Handler, types, state, calls and failures at a glance."""
+    bus = EventBus()
+    token = bus.subscribe([CHUNK, Order.PLACED], lambda event: 1 // event.data, name="divide")
+    bus.publish(CHUNK, 1)
+    if state == "paused":
+        token.pause()
+    elif state == "ended":
+        token()
+    assert repr(token) == f"<Subscription divide to STREAM_CHUNK, Order.PLACED: {state}, 1 calls>"
+
+
+def test_a_subscription_that_failed_shows_it():
+    """Failures are counted where one looks."""
+    bus = EventBus()
+    token = bus.subscribe(None, lambda event: 1 // event.data, name="divide", where=lambda event: event.type is CHUNK)
+    bus.publish(CHUNK, 0)
+    assert repr(token) == "<Subscription divide to every type: active, 1 calls, 1 failed>"
+
+
+def test_a_bus_shows_itself():
+    """Class, path, subscriptions and events; and that it is closed."""
+    bus = EventBus(name="run")
+    scope = ScopedEventBus(parent=bus, scope_name="agent")
+    scope.subscribe(CHUNK, handle)
+    scope.publish(CHUNK)
+    assert repr(scope) == "<ScopedEventBus 'run/agent': 1 subscriptions, 1 events>"
+    assert repr(EventBus()) == "<EventBus: 0 subscriptions, 0 events>"
+    bus.close()
+    assert repr(bus) == "<EventBus 'run': closed, 1 events>"
+
+
+def test_an_entry_of_the_middleware_shows_itself():
+    """Name, state and counts."""
+    bus = EventBus()
+    entry = bus.add_middleware(lambda event: {"x": 1}.get("y") if event.data else 1 // 0, name="gate")
+    bus.publish(CHUNK, 1)
+    with pytest.raises(MiddlewareError):
+        bus.publish(CHUNK, 0)
+    counts = "2 seen, 0 passed, 0 transformed, 1 dropped, 1 raised"
+    assert repr(entry) == f"<Middleware 'gate': {counts}>"
+    entry.enabled = False
+    assert repr(entry) == f"<Middleware 'gate', off: {counts}>"
+    entry()
+    assert repr(entry) == f"<Middleware 'gate', removed: {counts}>"
+
+
+def test_the_place_of_publishing_is_outside_the_package():
+    """A report names the user's line, also when the bus was used through a scope, a pause or `emit`."""
+    bus = EventBus()
+    scope = ScopedEventBus(parent=bus, scope_name="agent")
+    bus.subscribe(CHUNK, lambda event: 1 // 0)
+    scope.publish(CHUNK)
+    scope.emit(Event(CHUNK))
+    with scope.paused():
+        bus.publish(CHUNK)
+    places = [report.data["published_at"].rpartition(":")[0] for report in bus.history.select(EventType.HANDLER_ERROR)]
+    assert places == [__file__] * 3
+
+
+def test_a_folder_whose_name_begins_like_the_package_is_not_the_package(tmp_path):
+    """Code beside the package, such as ``atlas_lab_notes``, is the user's."""
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: 1 // 0)
+    beside = str(Path(atlas_lab.__file__).parent) + "_notes/work.py"
+    exec(compile("bus.publish(event_type)", beside, "exec"), {"bus": bus, "event_type": CHUNK})
+    (report,) = bus.history.select(EventType.HANDLER_ERROR)
+    assert report.data["published_at"] == f"{beside}:1"
