@@ -78,4 +78,9 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*(name for name in globals() if not name.startswith("_")), *_MODULE_OF, "__version__"])
+    public = (name for name, value in globals().items() if not name.startswith("_") and not _is_part(value))
+    return sorted({*public, *_MODULE_OF, "__version__"})
+
+
+def _is_part(value: object) -> bool:
+    return type(value).__name__ in {"module", "_Feature"}

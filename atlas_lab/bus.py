@@ -232,8 +232,10 @@ class EventBus(Delivering, Reporting):
             processed = self._run_middleware(stage, stamped)
             if processed is None:
                 return None
-            event = processed
-            signal = signals.signal(event.type)
+            signals.check_open()  # a middleware may have closed the bus
+            if processed is not stamped:
+                event = processed
+                signal = signals.signal(event.type)
         history = self._history
         with self._lock:
             seq = 0

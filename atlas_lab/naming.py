@@ -48,8 +48,10 @@ def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine to await."""
     while isinstance(function, partial):
         function = function.func
+    if inspect.iscoroutinefunction(function):
+        return True
     of_type = getattr(type(function), "__call__", None)  # noqa: B004 - not whether it can be called, but how
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_type)
+    return not inspect.isfunction(function) and inspect.iscoroutinefunction(of_type)
 
 
 def definition_of(function: object) -> object:

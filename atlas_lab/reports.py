@@ -15,7 +15,7 @@ from .parts import BusParts
 from .pipeline import Middleware
 from .subscription import Subscription
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent / "_")[:-1]
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ class SignalTable:
         with self.lock:
             self.check_open()
             self.bury()
-            signals = self._signals_of(subscription)
+            types = subscription.event_types
+            subscription.places = [self.signal(one) for one in types] if types else [self.everything]
             if subscription.key is not None:
                 for other in self._by_key.get(subscription.key, ()):
                     if _replaces(subscription, other):
@@ -160,7 +161,7 @@ class SignalTable:
                 self._by_key[subscription.key] = (*self._by_key.get(subscription.key, ()), subscription)
             self._count += 1
             subscription.rank = (-subscription.priority, self._count)
-            for signal in signals:
+            for signal in subscription.places:
                 signal.attach(subscription)
             subscription.active = True
             self.invalidate(subscription)
@@ -171,7 +172,7 @@ class SignalTable:
             if not subscription.active:
                 return False
             subscription.active = False
-            for signal in self._signals_of(subscription):
+            for signal in subscription.places:
                 signal.detach(subscription)
             if subscription.key is not None:
                 namesakes = tuple(one for one in self._by_key.pop(subscription.key) if one is not subscription)
@@ -186,7 +187,7 @@ class SignalTable:
     def invalidate(self, subscription: Subscription) -> None:
         """Drop the routes that a subscription is part of, and take it out of dispatches under way."""
         self._changes += 1
-        for signal in self._signals_of(subscription) if subscription.event_types else self.all():
+        for signal in subscription.places if subscription.event_types else self.all():
             route, signal.route = signal.route, None
             if route is not None:
                 self._retired.append((signal, route.subscriptions, route.dispatches))
@@ -274,11 +275,6 @@ class SignalTable:
             self.closed = True
             self.core.clear()
             self._latest.clear()
-
-    def _signals_of(self, subscription: Subscription) -> list[OrderedSignal]:
-        if not subscription.event_types:
-            return [self.everything]
-        return [self.signal(event_type) for event_type in subscription.event_types]
 
 
 def _replaces(new: Subscription, old: Subscription) -> bool:

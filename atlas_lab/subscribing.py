@@ -309,7 +309,7 @@ class Subscribing(BusParts):
         be
         """
         options = {"where": where, "source": source, "data_type": data_type}
-        stream: EventStream[Any] = EventStream(self, event_type, limit, **options)
+        stream: EventStream[Any] = EventStream(self, self._lock, event_type, limit, **options)
         self._waiting.add(stream)
         return stream
 

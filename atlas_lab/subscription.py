@@ -83,7 +83,7 @@ class Subscription:
 
     __slots__ = (
         "__weakref__", "_misses", "active", "code", "created_at", "dispatches", "errors", "event_types",
-        "filters", "handler_name", "invoke", "isolated", "key", "last_error", "paused", "priority", "rank",
+        "filters", "handler_name", "invoke", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
         "recover", "signals", "slot",
     )  # fmt: skip
 
@@ -115,6 +115,7 @@ class Subscription:
         self.dispatches = 0
         self._misses = 0
         self.rank = (0, 0)
+        self.places: list[Any] = []
         self.recover: Callable[[], Handler | None] = gone
         # What is called with an event that a route delivers, and what an awaiting publisher calls instead.
         self.slot: Slot = self.miss

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -125,14 +125,16 @@ class EventStream(AsyncIterator[Event[T]], Generic[T]):
         Number of events that the `limit` pushed out before they were read.
     """
 
-    def __init__(self, bus: Bus, event_type: Any, limit: int | None, **options: Any) -> None:
+    def __init__(
+        self, bus: Bus, lock: AbstractContextManager[object], event_type: Any, limit: int | None, **options: Any
+    ) -> None:
         if limit is not None:
             check_count("limit", limit, 1)
         self._queue: deque[Event[T]] = deque(maxlen=limit)
         self._limit = limit
         self._waiter: Waiter | None = None
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = lock  # the bus's, which comes through forks
         self.dropped = 0
         self.subscription = bus.subscribe(event_type, self._arrive, weak=True, **options)
 

@@ -264,6 +264,27 @@ def test_an_async_handler_whose_filter_lets_an_event_by_starts_nothing(option):
     run(main())
 
 
+def test_errors_of_tasks_that_go_in_a_circle_are_bounded(caplog):
+    """When reporting a task's error publishes what fails again, the depth ends it, and the log says so."""
+
+    async def main() -> int:
+        bus = EventBus(max_depth=10)
+
+        async def fail(event: Event[Any]) -> None:
+            raise ValueError
+
+        bus.subscribe(CHUNK, fail)
+        token = bus.subscribe(DONE, lambda event: 1 // 0)
+        bus.subscribe(EventType.HANDLER_ERROR, lambda event: bus.publish(DONE))
+        bus.publish(CHUNK)
+        await bus.join()
+        assert bus.stats().running == 0
+        return token.calls
+
+    assert 1 < run(main()) <= 10
+    assert "circle" in caplog.text
+
+
 def test_join_does_not_wait_for_a_loop_that_was_closed():
     """A handler left behind on a loop that was closed by force can never be done, and keeps nobody from joining."""
     bus = EventBus()

@@ -319,6 +319,24 @@ def test_publish_async_during_a_pause_returns_and_delivers_later(nested):
     assert asyncio.run(main()) == [1]
 
 
+def test_publish_async_by_a_handler_of_a_held_event_is_delivered_at_once():
+    """The thread that delivers what was held does not wait for itself."""
+    bus = EventBus()
+    got: list[Any] = []
+
+    def handle(event: Event[Any]) -> None:
+        publishing = bus.publish_async(DONE, "inner")
+        with pytest.raises(StopIteration):
+            publishing.send(None)
+        got.append("outer")
+
+    bus.subscribe(CHUNK, handle)
+    bus.subscribe(DONE, lambda event: got.append(event.data))
+    with bus.paused():
+        bus.publish(CHUNK)
+    assert got == ["inner", "outer"]
+
+
 def test_closing_a_paused_bus_drops_what_was_held():
     """A closed bus calls no handler, and the end of the block is no error."""
     bus = EventBus()

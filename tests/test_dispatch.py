@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from typing import Any
@@ -190,10 +191,8 @@ def test_a_publish_after_an_error_at_depth_is_at_the_top_again():
             raise error
 
         token = scope.subscribe(CHUNK, fail)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             scope.publish(CHUNK)
-        except KeyboardInterrupt:
-            pass
         token()
         scope.publish(DONE)
         assert scope.history[-1].parent_id is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, MiddlewareError
+from atlas_lab import BusClosedError, Event, EventBus, EventType, MiddlewareError
 from atlas_lab.pipeline import SAMPLE_EVERY
 
 CHUNK = EventType.STREAM_CHUNK
@@ -211,10 +211,6 @@ def test_entries_of_two_buses_are_apart():
     entries = [bus.add_middleware(pass_on) for bus in (one, two)]
     one.publish(CHUNK)
     assert [entry.stats.seen for entry in entries] == [1, 0]
-    with pytest.raises(ValueError, match="before"):
-        one.add_middleware(pass_on, name="x", before=entries[1]) if entries[1].name != "pass_on" else one.add_middleware(
-            pass_on, before="nothing"
-        )
     entries[0]()
     assert len(two.middleware) == 1
 
@@ -253,7 +249,6 @@ def test_no_lock_is_held_while_middleware_runs(before):
 
 def test_middleware_that_closes_the_bus_stops_its_event():
     """The publisher learns that the bus is closed, and the event is not stored."""
-    from atlas_lab import BusClosedError
 
     def close(event: Event[Any]) -> Event[Any]:
         bus.close()

@@ -195,7 +195,7 @@ def test_connecting_is_safe_from_many_threads():
                 heard = len(listener.got)
                 bus.publish(DONE)
                 assert len(listener.got) == heard
-        except BaseException as error:  # noqa: BLE001 - told below
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]

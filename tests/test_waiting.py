@@ -113,7 +113,7 @@ def test_wait_for_goes_on_after_a_condition_that_fails():
     run(main())
 
 
-@pytest.mark.parametrize(("types", "named"), [(CHUNK, "STREAM_CHUNK"), ([CHUNK, DONE], "STREAM_CHUNK, "), (None, "any")])
+@pytest.mark.parametrize("types, named", [(CHUNK, "STREAM_CHUNK"), ([CHUNK, DONE], "STREAM_CHUNK, "), (None, "any")])
 def test_wait_for_gives_up_after_its_timeout(types, named):
     """The TimeoutError says what was waited for and how long; the subscription is gone."""
 
@@ -277,7 +277,7 @@ def test_a_stream_waits_for_the_next_event():
 
         async def read() -> None:
             async for event in stream:
-                got.append(event.data)
+                got.append(event.data)  # noqa: PERF401 - looked at while reading goes on
 
         reader = asyncio.ensure_future(read())
         await settle()

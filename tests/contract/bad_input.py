@@ -21,13 +21,15 @@ from typing import Any
 
 import pytest
 
-import atlas_lab
 from atlas_lab import (
     BusClosedError,
+    DataError,
     Event,
     EventBus,
     EventType,
     ScopedEventBus,
+    datasets,
+    new_event_id,
     safe_subscribe,
 )
 
@@ -58,7 +60,7 @@ async def awaited(call: Callable[[], Any]) -> Any:
 def calls(*cases: tuple[str, Callable[[EventBus], object], str, str]) -> Any:
     """Parametrize by calls on a bus, each with the argument that is wrong and what came for it."""
     return pytest.mark.parametrize(
-        ("call", "argument", "came"), [case[1:] for case in cases], ids=[case[0] for case in cases]
+        "call, argument, came", [case[1:] for case in cases], ids=[case[0] for case in cases]
     )
 
 
@@ -76,7 +78,7 @@ def in_child(work: Callable[[], object]) -> Any:
             signal.alarm(10)
             os.write(writing, json.dumps(work()).encode())
             status = 0
-        except BaseException as error:  # noqa: BLE001 - nothing may reach pytest in the child
+        except BaseException as error:
             os.write(writing, json.dumps(repr(error)).encode())
         finally:
             os._exit(status)
@@ -94,7 +96,7 @@ class BadInputContract:
     # -- 27: wrong arguments
 
     @pytest.mark.parametrize(
-        ("options", "argument", "came"),
+        "options, argument, came",
         [
             ({"history_limit": "10"}, "history_limit", "str '10'"),
             ({"history_limit": 2.5}, "history_limit", "float 2.5"),
@@ -121,7 +123,7 @@ class BadInputContract:
         assert came in str(caught.value)
 
     @pytest.mark.parametrize(
-        ("options", "argument", "came"),
+        "options, argument, came",
         [
             ({"parent": None}, "parent", "NoneType"),
             ({"parent": "run"}, "parent", "str 'run'"),
@@ -281,9 +283,11 @@ class BadInputContract:
             call(bus)
         assert came in str(caught.value)
 
-    @pytest.mark.parametrize("make", [lambda **fields: Event(**{"type": STARTED, **fields}), Event(STARTED).replace], ids=["made", "changed"])
     @pytest.mark.parametrize(
-        ("argument", "wrong", "came"),
+        "make", [lambda **fields: Event(**{"type": STARTED, **fields}), Event(STARTED).replace], ids=["made", "changed"]
+    )
+    @pytest.mark.parametrize(
+        "argument, wrong, came",
         [
             ("type", "x", "str 'x'"),
             ("type", Order, "Order"),
@@ -298,7 +302,9 @@ class BadInputContract:
             make(**{argument: wrong})
         assert came in str(caught.value)
 
-    @pytest.mark.parametrize("make", [lambda: Event(STARTED, sauce="x"), lambda: Event(STARTED).replace(sauce="x")], ids=["made", "changed"])
+    @pytest.mark.parametrize(
+        "make", [lambda: Event(STARTED, sauce="x"), lambda: Event(STARTED).replace(sauce="x")], ids=["made", "changed"]
+    )
     def test_27_fields_that_an_event_has_not(self, make):
         """A misspelt field is named."""
         with pytest.raises(TypeError, match="sauce"):
@@ -442,7 +448,7 @@ class BadInputContract:
         first = bus.publish(STARTED)
 
         def ids() -> list[str]:
-            return [bus.publish(STARTED), Event(STARTED).id, atlas_lab.new_event_id(), EventBus().publish(STARTED)]
+            return [bus.publish(STARTED), Event(STARTED).id, new_event_id(), EventBus().publish(STARTED)]
 
         children = [in_child(lambda: ids() + in_child(ids)) for _ in range(2)]
         everything = [first, *ids(), *children[0], *children[1]]
@@ -614,6 +620,8 @@ class BadInputContract:
 
         gc.collect()
         gc.disable()  # Python ignores an interrupt that strikes inside a callback of the garbage collector
+        tracing = sys.gettrace()
+        sys.settrace(None)  # coverage would not give back its lock
         old = signal.signal(signal.SIGALRM, interrupt)
         parents: set[str | None] = set()
         interrupts = 0
@@ -630,6 +638,7 @@ class BadInputContract:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, old)
+            sys.settrace(tracing)
             gc.enable()
         return interrupts, parents
 
@@ -637,8 +646,6 @@ class BadInputContract:
 
     def test_28_importers_read_no_pickle(self, tmp_path, monkeypatch):
         """A pickle put in the place of a data file is refused as damaged, and not one byte of it is run."""
-        from atlas_lab import datasets
-
         proof = tmp_path / "ran"
 
         class Hostile:
@@ -649,20 +656,18 @@ class BadInputContract:
             (tmp_path / name).write_bytes(pickle.dumps(Hostile()))
         monkeypatch.setattr(datasets, "_folders", lambda: (tmp_path,))
         for load in (datasets.load_flights, datasets.load_quakes):
-            with pytest.raises(atlas_lab.DataError, match="damaged"):
+            with pytest.raises(DataError, match="damaged"):
                 load()
         assert not proof.exists()
 
     def test_28_damaged_data_loses_nothing_that_was_read_before(self, tmp_path, monkeypatch):
         """Data that went over a bus stays there when the next file turns out to be damaged."""
-        from atlas_lab import datasets
-
         bus = self.make_bus(history_limit=None)
         for event in datasets.load_quakes()[:50]:
             bus.emit(event)
         (tmp_path / "earthquakes.json").write_text('{"features": [')
         monkeypatch.setattr(datasets, "_folders", lambda: (tmp_path,))
-        with pytest.raises(atlas_lab.DataError, match=r"earthquakes\.json"):
+        with pytest.raises(DataError, match=r"earthquakes\.json"):
             for event in datasets.load_quakes():
                 bus.emit(event)
         assert len(bus.history) == 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import json
@@ -278,15 +279,12 @@ class ErrorsContract:
         bus.subscribe(STARTED, refuse)
         bus.subscribe(STARTED, lambda event: 1 // 0)
         refused: list[Exception] = []
-        try:
+        with pytest.raises(HandlerErrors) as rest:
             try:
                 bus.publish(STARTED)
             except* Refused as group:
                 refused.extend(group.exceptions)
-        except HandlerErrors as rest:
-            assert [type(error) for error in rest.exceptions] == [ZeroDivisionError]
-        else:
-            pytest.fail("the other error was lost")
+        assert [type(error) for error in rest.value.exceptions] == [ZeroDivisionError]
         assert [type(error) for error in refused] == [Refused]
 
     def test_17_emit_raises_as_publish_does(self):
@@ -555,10 +553,8 @@ class ErrorsContract:
 
         bus.subscribe(STARTED, fail)
         bus.subscribe(HANDLER_ERROR, lambda event: bus.publish(STARTED))
-        try:
+        with contextlib.suppress(HandlerErrors, RuntimeError):
             bus.publish(STARTED)
-        except (HandlerErrors, RuntimeError):
-            pass
         assert 1 < len(calls) <= 13
         assert bus.publish(STOPPED) == bus.history[-1].id
 
@@ -574,10 +570,8 @@ class ErrorsContract:
         bus.subscribe(STARTED, fail)
         bus.subscribe(STARTED, fail)
         bus.subscribe(HANDLER_ERROR, lambda event: bus.publish(STARTED))
-        try:
+        with contextlib.suppress(RuntimeError):
             bus.publish(STARTED)
-        except RuntimeError:
-            pass
         assert len(calls) <= 2 * 16
 
     @both_policies
@@ -783,10 +777,8 @@ class ErrorsContract:
         wanted = {"pass": 5, "change": 4, "drop": 3, "raise": 2, "odd": 1}
         for data, times in wanted.items():
             for _ in range(times):
-                try:
+                with contextlib.suppress(MiddlewareError):
                     bus.publish(STARTED, data)
-                except MiddlewareError:
-                    pass
         stats = entry.stats
         assert (stats.passed, stats.transformed, stats.dropped, stats.raised) == (5, 4, 3, 3)
         assert stats.seen == 15
@@ -798,10 +790,8 @@ class ErrorsContract:
         second = bus.add_middleware(lambda event: 1 // 0 if event.data == "raise" else event)
         third = bus.add_middleware(lambda event: event)
         for data in ("drop", "pass", "raise", "pass", "drop", "drop"):
-            try:
+            with contextlib.suppress(MiddlewareError):
                 bus.publish(STARTED, data)
-            except MiddlewareError:
-                pass
         assert [entry.stats.seen for entry in (first, second, third)] == [6, 3, 2]
         assert (first.stats.dropped, second.stats.raised, third.stats.passed) == (3, 1, 2)
 
@@ -853,10 +843,8 @@ class ErrorsContract:
                 toggle()
                 return
             for data in numbers:
-                try:
+                with contextlib.suppress(MiddlewareError):
                     bus.publish(STARTED, data)
-                except MiddlewareError:
-                    pass
             running.discard(number)
             if not running:
                 done.set()
@@ -871,7 +859,9 @@ class ErrorsContract:
                 expected[2]["raised" if data % 7 == 0 else "passed"] += 8
         for entry, counts in zip(entries, expected, strict=True):
             stats = entry.stats._asdict()
-            assert {name: stats[name] for name in ("passed", "transformed", "dropped", "raised") if stats[name]} == counts
+            assert {
+                name: stats[name] for name in ("passed", "transformed", "dropped", "raised") if stats[name]
+            } == counts
         assert bus.stats().accepted == expected[2]["passed"]
 
     def test_20_an_entry_switched_off_under_way_does_not_count_what_it_never_saw(self):
@@ -943,7 +933,7 @@ class ErrorsContract:
         assert (old.active, new.active, old.stats.seen, new.stats.seen) == (False, True, 1, 1)
         assert old() is False and len(bus.middleware) == 2
 
-    @pytest.mark.parametrize(("before", "order"), [("a", "cab"), ("b", "acb"), ("c", "abc")])
+    @pytest.mark.parametrize("before, order", [("a", "cab"), ("b", "acb"), ("c", "abc")])
     def test_21_replacing_and_before_together_move_the_entry(self, before, order):
         """With both, the entry of that name is replaced and stands in front of the one named."""
         bus = self.make_bus()
@@ -1053,10 +1043,8 @@ class ErrorsContract:
         entry = bus.add_middleware(busy)
         assert entry.stats.total_time == 0
         for data in range(200):
-            try:
+            with contextlib.suppress(MiddlewareError):
                 bus.publish(STARTED, data)
-            except MiddlewareError:
-                pass
         stats = entry.stats
         assert stats.seen == stats.passed + stats.transformed + stats.dropped + stats.raised == 200
         assert 0 < stats.total_time < 60

@@ -380,6 +380,18 @@ class EventsContract:
             bus.publish(A, data)
         assert [event.seq for event in bus.history] == [1, 2, 3]
 
+    def test_02_an_event_from_elsewhere_is_not_renumbered(self):
+        """Middleware may answer with an event that exists already: the bus numbers a copy and leaves that one alone."""
+        bus, own = self.make_bus(), Event(A)
+        bus.publish(B)
+        stored = bus.history[0]
+        answers = [own, stored]
+        bus.add_middleware(lambda event: answers.pop(0))
+        bus.publish(A)
+        bus.publish(A)
+        assert [(event.id, event.seq) for event in bus.history] == [(stored.id, 1), (own.id, 2), (stored.id, 3)]
+        assert (own.seq, own.scope, stored.seq) == (0, None, 1)
+
     def test_02_the_timestamp_comes_from_the_clock(self):
         """Each event, also one published by publish_async, bears the time that the injected clock told."""
         ticks = count(1000.5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
@@ -122,8 +124,6 @@ class HistoryContract:
 
     def test_23_what_is_pushed_out_is_let_go(self):
         """A payload whose event was pushed out is not kept alive by the bus."""
-        import gc
-        import weakref
 
         class Payload:
             pass
@@ -156,7 +156,7 @@ class HistoryContract:
         return bus
 
     @pytest.mark.parametrize(
-        ("conditions", "expected"),
+        "conditions, expected",
         [
             ({}, [0, 1, 2, 3, 4, 5]),
             ({"type": CHUNK}, [0, 3, 5]),
@@ -241,10 +241,10 @@ class HistoryContract:
     def test_24_a_time_without_a_zone_is_refused(self, argument):
         """A naive datetime would mean something else on every machine; the message says what to write."""
         with pytest.raises(TypeError, match=rf"{argument}.*time zone.*tzinfo=UTC"):
-            self.make_story().history.select(**{argument: datetime(2013, 2, 8)})  # noqa: DTZ001
+            self.make_story().history.select(**{argument: datetime(2013, 2, 8)})
 
     @pytest.mark.parametrize(
-        ("n", "expected"), [(0, []), (1, [5]), (2, [4, 5]), (6, [0, 1, 2, 3, 4, 5]), (99, [0, 1, 2, 3, 4, 5])]
+        "n, expected", [(0, []), (1, [5]), (2, [4, 5]), (6, [0, 1, 2, 3, 4, 5]), (99, [0, 1, 2, 3, 4, 5])]
     )
     def test_24_latest_gives_the_last_n_oldest_first(self, n, expected):
         """``latest(n)`` gives n events, or all if there are fewer."""
@@ -275,7 +275,7 @@ class HistoryContract:
         history.clear()
         assert not history
 
-    @pytest.mark.parametrize(("count", "index"), [(0, 0), (0, -1), (3, 3), (3, -4)])
+    @pytest.mark.parametrize("count, index", [(0, 0), (0, -1), (3, 3), (3, -4)])
     def test_24_an_index_that_is_not_there_says_what_there_is(self, count, index):
         """The IndexError tells how many events are held and which one was asked for."""
         bus = self.make_bus()
@@ -301,7 +301,7 @@ class HistoryContract:
         assert bus.history.accepted == 6
 
     @pytest.mark.parametrize(
-        ("limit", "shown"),
+        "limit, shown",
         [(None, "<History: 5 events (no limit), 0 pushed out>"), (2, "<History: 2 events (limit 2), 3 pushed out>")],
     )
     def test_24_history_shows_itself(self, limit, shown):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
 import threading
 import uuid
 from collections.abc import Callable
+from contextvars import copy_context
 from enum import Enum
+from operator import call
 from typing import Any
 
 import pytest
@@ -90,7 +91,8 @@ class PublishingContract:
         assert got == [C]
 
     @both_modes
-    def test_04_publish_in_one_thread_does_not_lean_on_another(self, nested):
+    @pytest.mark.parametrize("related", [False, True], ids=["a stranger", "started by the handler"])
+    def test_04_publish_in_one_thread_does_not_lean_on_another(self, nested, related):
         """While one thread is inside a handler, the publish of another returns only after its handlers ran."""
         bus, seen = self.make_bus(nested=nested), []
 
@@ -100,7 +102,9 @@ class PublishingContract:
 
         got: list[Any] = []
         bus.subscribe(B, lambda event: got.append(event.data))
-        bus.subscribe(A, lambda event: seen.append(in_thread(publish_elsewhere)))
+        bus.subscribe(
+            A, lambda event: seen.append(in_thread(copy_context().run if related else call, publish_elsewhere))
+        )
         bus.publish(A)
         assert seen == [["elsewhere"]]
 
@@ -471,7 +475,7 @@ class PublishingContract:
         def go_on(event: Event[Any]) -> None:
             entered[event.data].set()
             if event.data < 300:
-                context = contextvars.copy_context()
+                context = copy_context()
                 threading.Thread(target=context.run, args=(publish, event.data + 1)).start()
                 entered[event.data + 1].wait(PATIENCE)
 
@@ -481,6 +485,36 @@ class PublishingContract:
             assert errors or over[number].wait(PATIENCE)
         assert errors == []
         assert bus.history[-1].data == 300
+
+    @both_modes
+    def test_06_a_dispatch_that_is_over_does_not_count(self, nested):
+        """A dispatch that ended while a thread it started publishes on is no part of that thread's chain any more."""
+        bus, seen, errors = self.make_bus(nested=nested, max_depth=2), [], []
+        entered, over = threading.Event(), threading.Event()
+        threads: list[threading.Thread] = []
+
+        def publish_elsewhere() -> None:
+            try:
+                bus.publish(A, 2)
+            except PublishDepthError as error:
+                errors.append(error)
+
+        def handler(event: Event[Any]) -> None:
+            seen.append(event.data)
+            if event.data == 1:
+                threads.append(threading.Thread(target=copy_context().run, args=(publish_elsewhere,)))
+                threads[0].start()
+                assert entered.wait(PATIENCE)
+            elif event.data == 2:
+                entered.set()
+                assert over.wait(PATIENCE)
+                bus.publish(A, 3)
+
+        bus.subscribe(A, handler)
+        bus.publish(A, 1)
+        over.set()
+        threads[0].join(PATIENCE)
+        assert (seen, errors) == ([1, 2, 3], [])
 
     # 7. Causes
 
@@ -598,7 +632,7 @@ class PublishingContract:
         bus = self.make_bus(nested=nested)
 
         def handler(event: Event[Any]) -> None:
-            in_thread(contextvars.copy_context().run, bus.publish, B)
+            in_thread(copy_context().run, bus.publish, B)
             in_thread(bus.publish, C)
 
         bus.subscribe(A, handler)
@@ -616,7 +650,7 @@ class PublishingContract:
             bus.publish(B)
 
         def handler(event: Event[Any]) -> None:
-            threads.append(threading.Thread(target=contextvars.copy_context().run, args=(later,)))
+            threads.append(threading.Thread(target=copy_context().run, args=(later,)))
             threads[0].start()
 
         bus.subscribe(A, handler)
