@@ -32,7 +32,7 @@ test: lint ## run everything that CI runs (part of it: .venv/bin/pytest tests/te
 lint: $(STAMP) ## ruff, mypy, import floors, notebook rules
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
-	$(BIN)/mypy atlas_lab $(wildcard tests/typing)
+	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.notebook_rules notebooks
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify --keep-count --keep-id --extra-keys "metadata.language_info" $(NOTEBOOKS))

@@ -13,7 +13,8 @@ import contextlib
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,7 +33,9 @@ except ImportError:  # pandas then keeps text as Python objects: the same dtypes
 
 _Reader: TypeAlias = Callable[[Any], dict[Any, Any]]
 _Rows: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
-_Flat: TypeAlias = dict[Hashable, tuple[list[Any], set[type]]]  # values by name, and their types
+_Values: TypeAlias = tuple[list[Any], set[type]]  # and their types
+_Flat: TypeAlias = dict[Hashable, _Values]  # by name
+_Part: TypeAlias = tuple[_Rows, list[Any], set[type]]
 
 _JSON = frozenset({int, float, bool, str, list, type(None)})
 _NATIVE = {int: np.int64, float: np.float64, bool: np.bool_}
@@ -108,30 +111,6 @@ class _Readers(dict[type, _Reader | None]):
         return reader
 
 
-def columns_of(rows: list[Any], read: Callable[[Any], Iterable[Any]], width: int) -> list[list[Any]]:
-    """Turn rows into columns.
-
-    Parameters
-    ----------
-    rows : list
-    read : callable
-        Returns the `width` values of a row.
-    width : int
-
-    Returns
-    -------
-    list of `width` lists with one value per row
-    """
-    columns: list[list[Any]] = [[None] * len(rows) for _ in range(width)]
-    # One pass over the rows, in batches that stay in the processor's cache. No row is kept as a tuple:
-    # a thousand living tuples set off a garbage collection.
-    for start in range(0, len(rows), 512):
-        values = list(itertools.chain.from_iterable(map(read, rows[start : start + 512])))
-        for place in range(width):
-            columns[place][start : start + 512] = values[place::width]
-    return columns
-
-
 def _itself(value: dict[Any, Any]) -> dict[Any, Any]:
     return value
 
@@ -145,9 +124,7 @@ def _blocks(payloads: list[dict[Any, Any]], readers: _Readers) -> list[tuple[_Ro
     """Return blocks of rows that flatten to the same names, in the order of their first rows."""
     blocks: list[tuple[_Rows, _Flat]] = []
     ragged: list[_Rows] = []
-    for keys, rows in _groups(payloads):
-        members = payloads if len(rows) == len(payloads) else list(map(payloads.__getitem__, rows.tolist()))
-        flat = _flat_columns(keys, members, readers, None)
+    for rows, flat in _flat_groups(payloads, readers):
         if flat is None:
             ragged.append(rows)
         else:
@@ -161,23 +138,35 @@ def _blocks(payloads: list[dict[Any, Any]], readers: _Readers) -> list[tuple[_Ro
     return sorted(blocks, key=lambda block: int(block[0][0]))
 
 
+def _flat_groups(payloads: list[dict[Any, Any]], readers: _Readers) -> Iterator[tuple[_Rows, _Flat | None]]:
+    keys = tuple(payloads[0]) if payloads else ()
+    if len(keys) > 1 and set(map(type, keys)) == {str}:
+        # Most often all have the keys of the first: then nothing needs sorting into groups.
+        with contextlib.suppress(KeyError):
+            yield np.arange(len(payloads)), _flat_columns(keys, payloads, readers, None, itemgetter(*keys))
+            return
+    for keys, rows in _groups(payloads):
+        yield rows, _flat_columns(keys, list(map(payloads.__getitem__, rows.tolist())), readers, None)
+
+
 def _groups(payloads: list[dict[Any, Any]]) -> Iterable[tuple[tuple[Any, ...], _Rows]]:
     number: defaultdict[tuple[Any, ...], int] = defaultdict(itertools.count().__next__)
     codes = np.fromiter(map(number.__getitem__, map(tuple, payloads)), np.int64, len(payloads))
-    if len(number) == 1:
-        return [(next(iter(number)), np.arange(len(payloads)))]
     ends = np.cumsum(np.bincount(codes))
     return zip(number, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=False)
 
 
 def _flat_columns(
-    keys: tuple[Any, ...], rows: list[dict[Any, Any]], readers: _Readers, prefix: str | None
+    keys: tuple[Any, ...],
+    rows: list[dict[Any, Any]],
+    readers: _Readers,
+    prefix: str | None,
+    read: Callable[[dict[Any, Any]], Iterable[Any]] = dict.values,
 ) -> _Flat | None:
     """Return the columns of rows that share their keys; None if they nest differently below them."""
     leaves: _Flat = {}
     nested: _Flat = {} if prefix is None else leaves  # at the top, what is not nested comes first
-    for key, values in zip(keys, columns_of(rows, dict.values, len(keys)), strict=True):
-        kinds = set(map(type, values))
+    for key, (values, kinds) in zip(keys, _columns(rows, read, len(keys)), strict=True):
         flattening = {kind for kind in kinds if readers[kind] is not None}
         name = f"{prefix}.{key}" if prefix else f"{key}"
         if not flattening:
@@ -197,6 +186,23 @@ def _flat_columns(
     return {**leaves, **nested}
 
 
+def _columns(rows: list[dict[Any, Any]], read: Callable[[dict[Any, Any]], Iterable[Any]], width: int) -> list[_Values]:
+    """Return the `width` columns of rows; KeyError if one has more or fewer keys, or `read` misses one."""
+    columns: list[_Values] = [([None] * len(rows), set()) for _ in range(width)]
+    # One pass over the rows, in batches that stay in the processor's cache. No row is kept as a tuple:
+    # a thousand living tuples set off a garbage collection.
+    for start in range(0, len(rows), 512):
+        batch = rows[start : start + 512]
+        if set(map(len, batch)) != {width}:
+            raise KeyError
+        flat = list(itertools.chain.from_iterable(map(read, batch)))
+        for place, (values, kinds) in enumerate(columns):
+            part = flat[place::width]
+            values[start : start + 512] = part
+            kinds.update(map(type, part))
+    return columns
+
+
 def _flat_record(record: dict[Any, Any], readers: _Readers, prefix: str | None) -> dict[Any, Any]:
     leaves: dict[Any, Any] = {}
     nested: dict[Any, Any] = {} if prefix is None else leaves
@@ -210,24 +216,34 @@ def _flat_record(record: dict[Any, Any], readers: _Readers, prefix: str | None) 
     return {**leaves, **nested}
 
 
-def _column(parts: list[tuple[_Rows, list[Any], set[type]]], size: int) -> pd.Series[Any]:
-    rows, values, kinds = parts[0]
-    kinds = kinds.union(*(found for _, _, found in parts))
-    if len(rows) == size:
-        with contextlib.suppress(OverflowError):  # whole numbers beyond 64 bits
-            if len(kinds) == 1 and (native := _NATIVE.get(*kinds)) is not None:
-                return pd.Series(np.fromiter(values, native, size))
-        column = np.fromiter(values, object, size)
-    else:
-        column = np.full(size, np.nan, dtype=object)
-        for rows, values, _ in parts:
-            column[rows] = np.fromiter(values, object, len(values))
+def _column(parts: list[_Part], size: int) -> pd.Series[Any]:
+    kinds: set[type] = set().union(*(found for _, _, found in parts))
+    complete = sum(len(rows) for rows, _, _ in parts) == size
+    native = _NATIVE.get(*kinds) if len(kinds) == 1 else None
+    with contextlib.suppress(OverflowError):  # whole numbers beyond 64 bits
+        if native is not None and (complete or native is not np.bool_):
+            return pd.Series(_placed(parts, size, native, native(0) if complete else np.nan))
+    is_text = str in kinds and kinds <= {str, type(None)}
     try:
-        if pa is not None and str in kinds and kinds <= {str, type(None)}:
+        if pa is not None and is_text and len(parts) == 1 and complete:
+            return pd.Series(pa.array(parts[0][1], pa.large_string()), dtype="str")
+        column = _placed(parts, size, object, np.nan)
+        if pa is not None and is_text:
             return pd.Series(pa.array(column, pa.large_string(), from_pandas=True), dtype="str")
         if kinds <= _JSON:
             return pd.Series(column, dtype=object).infer_objects()
         # Dates, decimals and the like are inferred by rules of their own when records become a frame.
         return pd.DataFrame(list(zip(column, strict=True)))[0]
     except UnicodeEncodeError:  # half of a surrogate pair: dtype str cannot hold it
-        return pd.Series(column, dtype=object)
+        return pd.Series(_placed(parts, size, object, np.nan), dtype=object)
+
+
+def _placed(parts: list[_Part], size: int, kind: Any, blank: Any) -> np.ndarray[Any, Any]:
+    """Return an array with the values of each part, all of one kind, in its rows; `blank` elsewhere."""
+    rows, values, _ = parts[0]
+    if len(rows) == size:
+        return np.fromiter(values, kind, size)
+    column = np.full(size, blank, object if kind is object else None)
+    for rows, values, _ in parts:
+        column[rows] = np.fromiter(values, kind, len(values))
+    return column

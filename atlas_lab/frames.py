@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
-from enum import Enum
 from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -20,7 +19,7 @@ import msgspec
 
 from .errors import MissingExtraError
 from .events import Event, EventType, event_type_name
-from .flatten import columns_of, flatten
+from .flatten import flatten
 
 try:
     import numpy as np
@@ -33,6 +32,8 @@ except ImportError:  # pandas then keeps text as Python objects: the same dtypes
     pa = None
 
 _Column: TypeAlias = Any  # pandas-stubs has no public name for "array or extension array"
+_Objects: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"
+_Addresses: TypeAlias = "np.ndarray[Any, np.dtype[np.intp]]"
 
 _FIELDS = Event.__struct_fields__
 _LAST_SECOND = 9_223_372_036  # 2262-04-11, the end of datetime64[ns]; it begins as far before 1970
@@ -133,27 +134,26 @@ def to_frame(
         raise ValueError(f"data must be 'keep', 'expand' or 'drop', got {data!r}")
     if run is not None and not isinstance(run, str):
         raise TypeError(f"run must be a string or None, got {type(run).__name__} {run!r:.80}")
-    rows = _events(events)
-    read = msgspec.structs.astuple if set(map(type, rows)) <= {Event} else attrgetter(*_FIELDS)
-    field = dict(zip(_FIELDS, columns_of(rows, read, len(_FIELDS)), strict=True))
-    event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"])
+    field, address = _fields(events)
+    rows = len(field["id"])
+    event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"], address["id"], address["parent_id"])
     timestamp, t_rel = _times(field["timestamp"])
     columns: dict[str, _Column] = {
-        "run": _labels([run] * len(rows)),
-        "seq": np.fromiter(field["seq"], np.int64, len(rows)),
+        "run": _labels([run]).take(np.zeros(rows, np.int64)),
+        "seq": field["seq"].astype(np.int64),
         "event_id": event_id,
         "parent_id": parent_id,
         "root_id": root_id,
         "depth": depth,
-        "type": _types(field["type"]),
+        "type": _types(field["type"], address["type"]),
         "timestamp": timestamp,
         "t_rel": t_rel,
-        "source": _labels(field["source"]),
-        "scope": _labels(field["scope"]),
+        "source": _labels(field["source"].tolist()),
+        "scope": _labels(field["scope"].tolist()),
     }
     if data == "keep":
         columns["data"] = _objects(field["data"])
-    payloads = flatten(field["data"]) if data == "expand" else []
+    payloads = flatten(field["data"].tolist()) if data == "expand" else []
     metadata = _objects(field["metadata"])
     arrays = [*columns.values(), *(values for _, values in payloads), metadata]
     frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
@@ -230,7 +230,8 @@ def _united(name: Hashable, dtypes: list[Any]) -> pd.CategoricalDtype | None:
     return pd.CategoricalDtype(pd.Index(order, dtype="str"))
 
 
-def _events(events: HasHistory | Iterable[Event[Any]]) -> list[Event[Any]]:
+def _fields(events: HasHistory | Iterable[Event[Any]]) -> tuple[dict[str, _Objects], dict[str, _Addresses]]:
+    """Return the values of each field, one per event, and their addresses, as `id` gives them."""
     history: Any = getattr(events, "history", events)
     try:
         rows: list[Event[Any]] = list(history)
@@ -238,18 +239,23 @@ def _events(events: HasHistory | Iterable[Event[Any]]) -> list[Event[Any]]:
         raise TypeError(
             f"events must be a bus, a history or an iterable of Event, got {type(events).__name__}"
         ) from error
-    strangers = {kind for kind in set(map(type, rows)) if not issubclass(kind, Event)}
+    kinds = set(map(type, rows))
+    strangers = {kind for kind in kinds if not issubclass(kind, Event)}
     if strangers:
         row = next(row for row, event in enumerate(rows) if type(event) in strangers)
         raise TypeError(f"events must hold only Event, got {type(rows[row]).__name__} {rows[row]!r:.80} at row {row}")
-    return rows
+    read = msgspec.structs.astuple if kinds <= {Event} else attrgetter(*_FIELDS)
+    values = itertools.chain.from_iterable(map(read, rows))
+    table = np.fromiter(values, object, len(rows) * len(_FIELDS)).reshape(-1, len(_FIELDS))
+    addresses = np.ndarray(table.shape, np.intp, table.data)  # what an array of objects is made of
+    return dict(zip(_FIELDS, table.T, strict=True)), dict(zip(_FIELDS, addresses.T, strict=True))
 
 
-def _objects(values: list[Any]) -> pd.Series[Any]:
-    return pd.Series(np.fromiter(values, object, len(values)), dtype=object, copy=False)
+def _objects(values: _Objects) -> pd.Series[Any]:
+    return pd.Series(values.copy(), dtype=object, copy=False)
 
 
-def _text(values: list[Any]) -> _Column:
+def _text(values: _Objects) -> _Column:
     """Return `values`, text or None, as an array of dtype str."""
     try:
         return pd.array(values if pa is None else pa.array(values, pa.large_string()), dtype="str")
@@ -270,11 +276,11 @@ def _labels(values: list[Any]) -> pd.Categorical:
     return _categorical(np.array([place[label] for label in labels], np.int32)[codes], categories)
 
 
-def _types(types: list[Enum]) -> pd.Categorical:
+def _types(types: _Objects, address: _Addresses) -> pd.Categorical:
     # Told apart by identity: the hash of a user's own Enum runs in Python. Named afterwards: a class
     # that was defined twice is one type.
-    codes, addresses = pd.factorize(np.fromiter(map(id, types), np.int64, len(types)))
-    first = np.empty(len(addresses), np.int64)
+    codes, distinct = pd.factorize(address)
+    first = np.empty(len(distinct), np.int64)
     first[codes[::-1]] = np.arange(len(types))[::-1]
     labels = [event_type_name(types[row]) for row in first]
     categories = _type_names(labels)
@@ -290,8 +296,8 @@ def _categorical(codes: _Column, categories: list[str]) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(categories, dtype="str"))
 
 
-def _times(timestamps: list[float]) -> tuple[_Column, _Column]:
-    seconds = np.fromiter(timestamps, np.float64, len(timestamps))
+def _times(timestamps: _Objects) -> tuple[_Column, _Column]:
+    seconds = timestamps.astype(np.float64)
     outside = np.flatnonzero(np.abs(seconds) >= _LAST_SECOND)
     if outside.size:
         row = int(outside[0])
@@ -299,19 +305,21 @@ def _times(timestamps: list[float]) -> tuple[_Column, _Column]:
             f"timestamp must be seconds since the epoch, between the years 1677 and 2262, got {seconds[row]} at row {row}"
         )
     known = ~np.isnan(seconds)
-    whole = np.floor(seconds, where=known, out=np.zeros_like(seconds))
-    part = np.subtract(seconds, whole, where=known, out=np.zeros_like(seconds))
+    seconds[~known] = 0
+    whole = np.floor(seconds)
     # Times a billion only after the split: a float of seconds times a billion has lost its nanoseconds.
-    ns = whole.astype(np.int64) * 1_000_000_000 + np.rint(part * 1e9).astype(np.int64)
+    ns = whole.astype(np.int64) * 1_000_000_000 + np.rint((seconds - whole) * 1e9).astype(np.int64)
     first, last = (int(ns[known].min()), int(ns[known].max())) if known.any() else (0, 0)
     if last - first >= 2**63:
         raise ValueError("timestamps must not span more than 292 years, which is what timedelta64[ns] can hold")
-    since = np.subtract(ns, first, where=known, out=ns.copy())
+    since = ns - first
     ns[~known] = since[~known] = np.iinfo(np.int64).min  # NaT
     return pd.DatetimeIndex(ns.view("M8[ns]"), tz="UTC"), since.view("m8[ns]")
 
 
-def _chains(ids: list[Any], parents: list[Any]) -> tuple[_Column, _Column, _Column, _Column]:
+def _chains(
+    ids: _Objects, parents: _Objects, id_at: _Addresses, parent_at: _Addresses
+) -> tuple[_Column, _Column, _Column, _Column]:
     """Return the columns event_id, parent_id, root_id and depth.
 
     Every event points at its parent, then in each round at what its target points at: a chain of n
@@ -321,7 +329,7 @@ def _chains(ids: list[Any], parents: list[Any]) -> tuple[_Column, _Column, _Colu
     orphan = parent_id.isna()
     if orphan.all():
         return event_id, parent_id, event_id.copy(), np.zeros(len(ids), np.int32)
-    parent = _positions(ids, parents, orphan)
+    parent = _positions(event_id, parent_id, id_at.copy(), parent_at)
     top = parent < 0
     target = np.where(top, np.arange(len(ids)), parent)
     depth = (~top).astype(np.int64)
@@ -339,18 +347,20 @@ def _chains(ids: list[Any], parents: list[Any]) -> tuple[_Column, _Column, _Colu
     return event_id, parent_id, root_id, np.where(circular, -1, depth + unseen).astype(np.int32)
 
 
-def _positions(ids: list[Any], parents: list[Any], orphan: _Column) -> _Column:
+def _positions(event_id: _Column, parent_id: _Column, id_at: _Addresses, parent_at: _Addresses) -> _Column:
     """Return the row of each parent, -1 for an orphan and where it is in no row."""
+    child = np.flatnonzero(~parent_id.isna())
     # On a bus, the parent id of an event is the very string that is the parent's id: comparing
     # addresses finds it in a third of the time. Only what is left is compared as text.
-    address = np.fromiter(map(id, ids), np.int64, len(ids))
-    wanted = np.fromiter(map(id, parents), np.int64, len(ids))
-    order = np.argsort(address, kind="stable")
-    row = order[np.searchsorted(address, wanted, sorter=order).clip(max=len(ids) - 1)]
-    row[orphan | (address[row] != wanted)] = -1
-    left = np.flatnonzero(~orphan & (row < 0))
+    order = np.argsort(id_at, kind="stable")
+    found = order[np.searchsorted(id_at, parent_at[child], sorter=order).clip(max=len(order) - 1)]
+    left = np.flatnonzero(id_at[found] != parent_at[child])
     if left.size:
-        names = {parents[child] for child in left}
-        rows = {name: place for place, name in reversed(list(enumerate(ids))) if name in names}
-        row[left] = [rows.get(parents[child], -1) for child in left]
+        names = pd.concat([pd.Series(event_id), pd.Series(parent_id[child[left]])], ignore_index=True)
+        codes, distinct = pd.factorize(names.array)
+        first = np.full(len(distinct) + 1, -1)  # its last place is that of an id that is missing, code -1
+        first[codes[: len(order)][::-1]] = np.arange(len(order))[::-1]
+        found[left] = first[codes[len(order) :]]
+    row = np.full(len(order), -1)
+    row[child] = found
     return row

@@ -151,8 +151,15 @@ class BusParts:
         if not self.closed:
             self._signals.mourn()
             self._signals.close()
-            for waiting in list(self._waiting):
-                waiting.bus_closed()
+            with self._lock:
+                waiting = list(self._waiting)
+            for one in waiting:
+                one.bus_closed()
+
+    def _enlist(self, waiting: object) -> None:
+        """Have something that waits for events told when the bus is closed; it is not kept alive."""
+        with self._lock:
+            self._waiting.add(waiting)
 
     def __enter__(self) -> Self:
         return self

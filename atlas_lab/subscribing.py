@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 T = TypeVar("T")
+R = TypeVar("R")
 H = TypeVar("H", bound=Callable[..., object])
 
 
@@ -155,7 +156,7 @@ class Subscribing(BusParts):
         where: Callable[[Event[T]], object] | None = None,
         source: str | None = None,
         name: str | None = None,
-    ) -> Callable[[Callable[[Event[T]], H]], Callable[[Event[T]], H]]: ...
+    ) -> Callable[[Callable[[Event[T]], R]], Callable[[Event[T]], R]]: ...
     @overload
     def on(
         self,
@@ -252,7 +253,7 @@ class Subscribing(BusParts):
         >>> asyncio.run(main())
         planner
         """
-        return wait_for(self, self._waiting, event_type, timeout, where=where, source=source)
+        return wait_for(self, self._enlist, event_type, timeout, where=where, source=source)
 
     @overload
     def stream(
@@ -309,9 +310,7 @@ class Subscribing(BusParts):
         be
         """
         options = {"where": where, "source": source, "data_type": data_type}
-        stream: EventStream[Any] = EventStream(self, self._lock, event_type, limit, **options)
-        self._waiting.add(stream)
-        return stream
+        return EventStream(self, self._enlist, self._lock, event_type, limit, **options)
 
     def subscriptions(self) -> list[Subscription]:
         """Return the active subscriptions, in the order in which they would receive one event."""

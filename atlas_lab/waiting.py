@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
@@ -93,19 +92,18 @@ class Waiter:
 
 
 def wait_for(
-    bus: Bus, waiting: weakref.WeakSet[Any], event_type: Any, timeout: float | None, **options: Any
+    bus: Bus, enlist: Callable[[object], None], event_type: Any, timeout: float | None, **options: Any
 ) -> Awaitable[Event[Any]]:
     """Return an awaitable of the next event that fits; it is subscribed before this returns."""
     types = () if event_type is None else check_event_types(event_type)
     check_optional("timeout", timeout, int | float, "a number of seconds")
     waiter = Waiter(f"waiting for {', '.join(map(event_type_name, types)) or 'any event'}")
+    enlist(waiter)  # first, or a bus that is closed right after subscribing would not tell it
     subscription = bus.subscribe(types or None, waiter.arrive, weak=False, once=True, **options)
     timer = None if timeout is None else waiter.future.get_loop().call_later(timeout, waiter.expire, timeout)
-    waiting.add(waiter)
 
     def tidy(_: object) -> None:
         subscription.unsubscribe()
-        waiting.discard(waiter)
         if timer is not None:
             timer.cancel()
 
@@ -126,7 +124,13 @@ class EventStream(AsyncIterator[Event[T]], Generic[T]):
     """
 
     def __init__(
-        self, bus: Bus, lock: AbstractContextManager[object], event_type: Any, limit: int | None, **options: Any
+        self,
+        bus: Bus,
+        enlist: Callable[[object], None],
+        lock: AbstractContextManager[object],
+        event_type: Any,
+        limit: int | None,
+        **options: Any,
     ) -> None:
         if limit is not None:
             check_count("limit", limit, 1)
@@ -136,6 +140,7 @@ class EventStream(AsyncIterator[Event[T]], Generic[T]):
         self._closed = False
         self._lock = lock  # the bus's, which comes through forks
         self.dropped = 0
+        enlist(self)  # first, or a bus that is closed right after subscribing would not tell it
         self.subscription = bus.subscribe(event_type, self._arrive, weak=True, **options)
 
     def _arrive(self, event: Event[T]) -> None:

@@ -126,7 +126,7 @@ def markdown(ratios):
 
 
 def draw(ratios, path):
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - only for --figure
 
     figure, axes = plt.subplots(1, 3, figsize=(10, 4), sharey=True, layout="constrained", facecolor="white")
     names = [name for name in ALL if name not in {"blinker send", "bubus"}][::-1]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
 
-from atlas_lab import BusClosedError, Event, EventBus, EventType, NoEventLoopError, ScopedEventBus
+from atlas_lab import BusClosedError, Event, EventBus, EventType, NoEventLoopError, ScopedEventBus, waiting
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -21,11 +20,11 @@ PATIENCE = 20
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Awaitable[T], patience: float = PATIENCE) -> T:
     """Run a coroutine, and give up on one that hangs."""
 
     async def limited() -> T:
-        return await asyncio.wait_for(main, PATIENCE)
+        return await asyncio.wait_for(main, patience)
 
     return asyncio.run(limited())
 
@@ -50,11 +49,11 @@ def test_wait_for_gives_the_next_event():
     async def main() -> None:
         bus = EventBus()
         bus.publish(CHUNK, "before")
-        waiting = bus.wait_for(CHUNK)
+        wait = bus.wait_for(CHUNK)
         bus.publish(DONE, "other")
         bus.publish(CHUNK, "first")
         bus.publish(CHUNK, "second")
-        event = await waiting
+        event = await wait
         assert (event.data, event.seq) == ("first", 3)
         assert bus.subscriptions() == []
 
@@ -67,9 +66,9 @@ def test_wait_for_takes_what_subscribe_takes(types):
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(types)
+        wait = bus.wait_for(types)
         bus.publish(DONE)
-        assert (await waiting).type is DONE
+        assert (await wait).type is DONE
 
     run(main())
 
@@ -79,9 +78,9 @@ def test_wait_for_takes_an_iterator_of_types():
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(one for one in (CHUNK, DONE))
+        wait = bus.wait_for(one for one in (CHUNK, DONE))
         bus.publish(DONE)
-        assert (await waiting).type is DONE
+        assert (await wait).type is DONE
 
     run(main())
 
@@ -91,10 +90,10 @@ def test_wait_for_goes_by_condition_and_source():
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(CHUNK, where=lambda event: event.data > 1, source="model")
+        wait = bus.wait_for(CHUNK, where=lambda event: event.data > 1, source="model")
         for data, source in ((1, "model"), (2, "other"), (3, "model")):
             bus.publish(CHUNK, data, source)
-        assert (await waiting).data == 3
+        assert (await wait).data == 3
 
     run(main())
 
@@ -104,10 +103,10 @@ def test_wait_for_goes_on_after_a_condition_that_fails():
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(CHUNK, where=lambda event: 1 // event.data)
+        wait = bus.wait_for(CHUNK, where=lambda event: 1 // event.data)
         bus.publish(CHUNK, 0)
         bus.publish(CHUNK, 1)
-        assert (await waiting).data == 1
+        assert (await wait).data == 1
         assert len(bus.history.select(EventType.HANDLER_ERROR)) == 1
 
     run(main())
@@ -132,10 +131,10 @@ def test_wait_for_that_was_served_in_time_stays_so():
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(CHUNK, timeout=0.01)
+        wait = bus.wait_for(CHUNK, timeout=0.01)
         bus.publish(CHUNK, 1)
         await asyncio.sleep(0.02)
-        assert (await waiting).data == 1
+        assert (await wait).data == 1
 
     run(main())
 
@@ -145,9 +144,9 @@ def test_wait_for_an_event_of_another_thread():
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(CHUNK)
+        wait = bus.wait_for(CHUNK)
         await asyncio.to_thread(bus.publish, CHUNK, "there")
-        assert (await waiting).data == "there"
+        assert (await wait).data == "there"
 
     run(main())
 
@@ -157,9 +156,9 @@ def test_many_threads_and_one_wait():
 
     async def main() -> None:
         bus = EventBus(on_error="raise")
-        waiting = bus.wait_for(CHUNK)
+        wait = bus.wait_for(CHUNK)
         await asyncio.gather(*[asyncio.to_thread(bus.publish, CHUNK, number) for number in range(8)])
-        assert (await waiting).type is CHUNK
+        assert (await wait).type is CHUNK
         assert bus.subscriptions() == []
 
     run(main())
@@ -171,10 +170,10 @@ def test_closing_the_bus_ends_the_wait():
     async def main() -> None:
         for close in (lambda bus: asyncio.sleep(0, bus.close()), lambda bus: asyncio.to_thread(bus.close)):
             bus = EventBus()
-            waiting = bus.wait_for(CHUNK)
+            wait = bus.wait_for(CHUNK)
             await close(bus)
             with pytest.raises(BusClosedError, match="STREAM_CHUNK.*closed"):
-                await waiting
+                await wait
 
     run(main())
 
@@ -184,10 +183,10 @@ def test_an_event_before_closing_is_not_lost():
 
     async def main() -> None:
         bus = EventBus()
-        waiting = bus.wait_for(CHUNK)
+        wait = bus.wait_for(CHUNK)
         bus.publish(CHUNK, 1)
         bus.close()
-        assert (await waiting).data == 1
+        assert (await wait).data == 1
 
     run(main())
 
@@ -198,10 +197,10 @@ def test_closing_a_parent_ends_the_waits_of_its_scopes():
     async def main() -> None:
         bus = EventBus()
         scope = ScopedEventBus(parent=bus, scope_name="agent")
-        waiting = scope.wait_for(CHUNK)
+        wait = scope.wait_for(CHUNK)
         bus.close()
         with pytest.raises(BusClosedError):
-            await waiting
+            await wait
 
     run(main())
 
@@ -506,23 +505,55 @@ def test_a_stream_can_be_made_without_a_loop_and_read_on_one():
     assert run(main()) == [1]
 
 
-def test_reading_is_woken_by_an_event_that_comes_between_the_look_and_the_wait():
-    """Publishing at full speed from another thread never leaves the reader asleep."""
+@pytest.mark.parametrize("late", ["an event", "closing the bus", "closing the stream"])
+def test_reading_misses_nothing_that_comes_between_the_look_and_the_wait(late, monkeypatch):
+    """What another thread does just before a reader begins to wait does not leave it asleep."""
+    bus = EventBus()
+    stream = bus.stream(CHUNK)
+
+    class LateWaiter(waiting.Waiter):
+        """Begins to wait when something has just happened."""
+
+        def __init__(self, purpose: str) -> None:
+            {"an event": lambda: bus.publish(CHUNK, 1), "closing the bus": bus.close}.get(late, stream.close)()
+            super().__init__(purpose)
+
+    async def read() -> list[Any]:
+        return [(await anext(stream)).data]
+
+    monkeypatch.setattr(waiting, "Waiter", LateWaiter)
+    if late == "an event":
+        assert run(read(), 2) == [1]
+    else:
+        with pytest.raises(StopAsyncIteration):
+            run(anext(stream), 2)
+
+
+class ClosingBus(EventBus):
+    """A bus that another thread closes right after somebody subscribed."""
+
+    def subscribe(self, *args: Any, **options: Any) -> Any:
+        token = super().subscribe(*args, **options)
+        self.close()
+        return token
+
+
+def test_a_wait_that_begins_while_the_bus_is_closed_ends():
+    """A bus closed between the subscription and the wait leaves nobody waiting for ever."""
 
     async def main() -> None:
-        bus = EventBus(history_limit=0)
-        stream = bus.stream(CHUNK)
-        ready = threading.Semaphore(0)
+        with pytest.raises(BusClosedError):
+            await asyncio.wait_for(ClosingBus().wait_for(CHUNK), 2)
 
-        def work() -> None:
-            for data in range(1000):
-                ready.acquire(timeout=PATIENCE)
-                bus.publish(CHUNK, data)
+    run(main())
 
-        publishing = asyncio.ensure_future(asyncio.to_thread(work))
-        for data in range(1000):
-            ready.release()
-            assert (await anext(stream)).data == data
-        await publishing
+
+def test_a_stream_that_begins_while_the_bus_is_closed_ends():
+    """The same for a stream: its reader learns that nothing will come."""
+
+    async def main() -> None:
+        stream = ClosingBus().stream(CHUNK)
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(anext(stream), 2)
 
     run(main())

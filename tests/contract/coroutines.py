@@ -336,7 +336,7 @@ class CoroutinesContract:
             bus.subscribe(A, handler)
             for data in range(3):
                 await asyncio.to_thread(in_thread, bus.publish, A, data)
-            await bus.join()
+            await asyncio.wait_for(bus.join(), PATIENCE)
             assert got == [(data, True, threading.get_ident()) for data in range(3)]
             assert bus.stats().running == 0
 

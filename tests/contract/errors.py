@@ -645,7 +645,9 @@ class ErrorsContract:
                 raise error
             return event
 
+        bus.add_middleware(lambda event: event, name="before")
         bus.add_middleware(gate, name="gate")
+        bus.add_middleware(lambda event: event, name="after")
         for _ in range(before):
             bus.publish(STOPPED)
         with pytest.raises(MiddlewareError, match="'gate' raised Refused: closed today") as caught:
@@ -933,13 +935,23 @@ class ErrorsContract:
         assert (old.active, new.active, old.stats.seen, new.stats.seen) == (False, True, 1, 1)
         assert old() is False and len(bus.middleware) == 2
 
-    @pytest.mark.parametrize("before, order", [("a", "cab"), ("b", "acb"), ("c", "abc")])
-    def test_21_replacing_and_before_together_move_the_entry(self, before, order):
+    @pytest.mark.parametrize(
+        "name, before, order",
+        [
+            ("c", "a", "cab"),
+            ("c", "b", "acb"),
+            ("c", "c", "abc"),
+            ("a", "c", "bac"),
+            ("a", "b", "abc"),
+            ("b", "c", "abc"),
+        ],
+    )
+    def test_21_replacing_and_before_together_move_the_entry(self, name, before, order):
         """With both, the entry of that name is replaced and stands in front of the one named."""
         bus = self.make_bus()
         for letter in "abc":
             bus.add_middleware(lambda event: event, name=letter)
-        bus.add_middleware(lambda event: event, name="c", before=before)
+        bus.add_middleware(lambda event: event, name=name, before=before)
         assert "".join(entry.name for entry in bus.middleware) == order
 
     def test_21_entries_without_a_name_do_not_replace_each_other(self):

@@ -200,6 +200,7 @@ class PayloadsContract:
         [
             ({"text": "hello", "index": "two"}, ["index", "int", "str"]),
             ({"text": 5, "index": 2}, ["text", "str", "int"]),
+            ({"text": "hello", "index": "2"}, ["index", "int", "str"]),
             ({"text": "hello"}, ["index"]),
             ({"text": "hello", "index": 2, "place": {"x": 1, "y": "north"}}, ["place.y", "int", "str"]),
             ({"text": "hello", "index": None}, ["index", "int"]),
@@ -208,7 +209,18 @@ class PayloadsContract:
             (None, []),
             (Place(1, 2), ["Place"]),
         ],
-        ids=["wrong", "wrong too", "missing", "nested", "null", "str", "list", "None", "another class"],
+        ids=[
+            "wrong",
+            "wrong too",
+            "number as text",
+            "missing",
+            "nested",
+            "null",
+            "str",
+            "list",
+            "None",
+            "another class",
+        ],
     )
     def test_15_what_does_not_fit_is_a_handler_error(self, chunk, payload, named):
         """A payload that does not fit keeps the event from this handler only, and is reported with field and type."""

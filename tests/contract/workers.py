@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import Any
 
 PATIENCE = 10.0  # seconds until something counts as hanging; nothing that works waits for it
@@ -35,6 +36,38 @@ def in_threads(*work: Callable[[], Any]) -> list[Any]:
     if any(thread.is_alive() for thread in threads):
         raise AssertionError(f"a thread hangs: it did not come back in {PATIENCE:g} seconds")
     return [results[place] for place in range(len(work))]
+
+
+class Witness:
+    """A thread that lives on, to look at what other threads left behind.
+
+    A thread that ended may leave its number to the next one, and with it the right to enter a lock it never gave
+    back. Only a thread that was there all the time is sure to be another one.
+    """
+
+    def __init__(self) -> None:
+        self._questions: SimpleQueue[Callable[[], Any]] = SimpleQueue()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            question = self._questions.get()
+            try:
+                self._answers.put((question(), None))
+            except BaseException as error:
+                self._answers.put((None, error))
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """Call a function in the witness's thread and return its result."""
+        self._questions.put(question)
+        try:
+            answer, error = self._answers.get(timeout=PATIENCE)
+        except Empty:
+            raise AssertionError(f"the witness hangs: it did not come back in {PATIENCE:g} seconds") from None
+        if error is not None:
+            raise error
+        return answer
 
 
 def in_thread(function: Callable[..., Any], *args: Any) -> Any:
