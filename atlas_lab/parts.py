@@ -150,9 +150,9 @@ class BusParts:
             scope.close()
         if not self.closed:
             self._signals.mourn()
-            self._signals.close()
             with self._lock:
                 waiting = list(self._waiting)
+                self._signals.close()
             for one in waiting:
                 one.bus_closed()
 
