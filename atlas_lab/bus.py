@@ -107,7 +107,8 @@ class EventBus(Delivering, Reporting):
         TypeError
             If an argument is not as described.
         MiddlewareError
-            If a middleware raised, or returned neither an event nor None.
+            If a middleware raised, or returned neither an event nor None. A middleware of a parent may do
+            so after the handlers of a scope have run; their errors are then in the log and in the history.
         HandlerErrors
             If handlers failed and the bus was made with ``on_error="raise"``.
         PublishDepthError
@@ -238,10 +239,11 @@ class EventBus(Delivering, Reporting):
                 signal = signals.signal(event.type)
         history = self._history
         with self._lock:
-            seq = 0
-            while seq <= history._accepted:  # a finalizer that publishes may run at the call in between
+            while True:
                 seq = history._accepted + 1
                 force_setattr(event, "seq", seq)
+                if seq > history._accepted:  # else a finalizer ran in that call, and published
+                    break
             history._accepted = seq
             history._events.append(event)
             route = signal.route or signals.route(signal)

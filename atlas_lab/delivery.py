@@ -44,7 +44,9 @@ class Delivering(Subscribing):
                     except PublishDepthError:
                         raise
                     except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
-                        errors = self._collect(errors, route.subscriptions[route.position(slot)], event, error)
+                        subscription = route.subscriptions[route.position(slot)]
+                        self._handler_failed(subscription, event, error)
+                        errors = self._collect(errors, subscription, event, error)
             except BaseException:
                 route.abandon(slot)
                 raise
@@ -80,6 +82,9 @@ class Delivering(Subscribing):
                     except PublishDepthError:
                         raise
                     except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
+                        report = self._note_failure(subscription, event, error)
+                        if report is not None:
+                            await self._report_async(report, subscription)
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
                 route.abandon(slot)
@@ -102,7 +107,9 @@ class Delivering(Subscribing):
             return None
         results = Results()
         with Turn(self, (event, route, outer)) as turn:
-            while turn.queue:
+            while True:
+                if not turn.queue:
+                    break
                 with results:
                     results.add(self._deliver(*turn.queue.popleft(), turn, direct=True))
         return results.settle()
@@ -118,7 +125,9 @@ class Delivering(Subscribing):
             return None
         results = Results()
         with Turn(self, (event, route, outer)) as turn:
-            while turn.queue:
+            while True:
+                if not turn.queue:
+                    break
                 with results:
                     results.add(await self._deliver_async(*turn.queue.popleft(), turn, direct=True))
         return results.settle()
@@ -157,25 +166,36 @@ class Delivering(Subscribing):
     def _collect(
         self, errors: list[Exception] | None, subscription: Subscription, event: Event[Any], error: Exception
     ) -> list[Exception] | None:
-        """Report a handler's error; return `errors`, with it if the publisher is to see it."""
-        self._handler_failed(subscription, event, error)
+        """Return `errors`, with a handler's error if the publisher is to see it."""
         hidden = self.on_error == "event" or subscription.isolated or event.type is EventType.HANDLER_ERROR
         return errors if hidden else _joined(errors, [error])
 
-    def _handler_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
-        """Log a handler's error and publish it, unless it came from handling such a report."""
+    def _note_failure(self, subscription: Subscription, event: Event[Any], error: Exception) -> dict[str, str] | None:
+        """Count and log a handler's error; return the report to publish, unless it came from handling one."""
         subscription.failed(error)
         logger.error(
             "handler %s failed on %s: %s", subscription.handler_name, event.type_name, describe(error), exc_info=error
         )
-        if event.type is EventType.HANDLER_ERROR:
+        return None if event.type is EventType.HANDLER_ERROR else error_report(subscription, event, error)
+
+    def _handler_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
+        """Log a handler's error and publish it, unless it came from handling such a report."""
+        report = self._note_failure(subscription, event, error)
+        if report is None:
             return
-        report = error_report(subscription, event, error)
         try:
             self.publish(EventType.HANDLER_ERROR, report, subscription.handler_name)
         except PublishDepthError:
             raise
         except Exception:  # noqa: BLE001 - a middleware may refuse the report; the error itself is logged above
+            logger.exception("HANDLER_ERROR could not be published")
+
+    async def _report_async(self, report: dict[str, str], subscription: Subscription) -> None:
+        try:
+            await self.publish_async(EventType.HANDLER_ERROR, report, subscription.handler_name)
+        except PublishDepthError:
+            raise
+        except Exception:  # noqa: BLE001 - as in _handler_failed
             logger.exception("HANDLER_ERROR could not be published")
 
     def _task_failed(self, subscription: Subscription, event: Event[Any], error: Exception) -> None:
@@ -187,6 +207,10 @@ class Delivering(Subscribing):
 
     def publish(self, event_type: Enum, data: object = None, source: str | None = None) -> EventId:
         """Publish an event."""
+        raise NotImplementedError
+
+    async def publish_async(self, event_type: Enum, data: object = None, source: str | None = None) -> EventId:
+        """Publish an event and await its async handlers."""
         raise NotImplementedError
 
     @contextmanager

@@ -189,8 +189,8 @@ def new_event_id() -> EventId:
     return _new_id()
 
 
-UNCHECKED = -1
-"""The ``seq`` of an event that a bus is making."""
+UNCHECKED = -(2**100)
+"""The ``seq`` of an event that a bus is making. It is told by identity, so no other number means this."""
 
 
 class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -248,7 +248,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
     seq: int = 0
 
     def __post_init__(self) -> None:
-        if self.seq == UNCHECKED:  # made by a bus, which checks by itself
+        if self.seq is UNCHECKED:  # made by a bus, which checks by itself
             return
         check_event_type(self.type, "type")
         check_source(self.source)

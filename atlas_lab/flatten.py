@@ -140,10 +140,11 @@ def _blocks(payloads: list[dict[Any, Any]], readers: _Readers) -> list[tuple[_Ro
 
 def _flat_groups(payloads: list[dict[Any, Any]], readers: _Readers) -> Iterator[tuple[_Rows, _Flat | None]]:
     keys = tuple(payloads[0]) if payloads else ()
-    if len(keys) > 1 and set(map(type, keys)) == {str}:
-        # Most often all have the keys of the first: then nothing needs sorting into groups.
+    if len(keys) > 1:
+        # Most often all have the keys of the first, and none needs to be sorted into a group.
         with contextlib.suppress(KeyError):
-            yield np.arange(len(payloads)), _flat_columns(keys, payloads, readers, None, itemgetter(*keys))
+            flat = _flat_columns(keys, payloads, readers, None, itemgetter(*keys))
+            yield np.arange(len(payloads)), flat
             return
     for keys, rows in _groups(payloads):
         yield rows, _flat_columns(keys, list(map(payloads.__getitem__, rows.tolist())), readers, None)
@@ -172,12 +173,12 @@ def _flat_columns(
         if not flattening:
             leaves[key if prefix is None else name] = values, kinds
             continue
-        if flattening != kinds:
+        if flattening != kinds or type(key) is not str:  # 1 and True are one key, but two names
             return None
         inner = values if kinds == {dict} else [(readers[type(value)] or _itself)(value) for value in values]
         shapes = set(map(tuple, inner))
         shape = shapes.pop()
-        if shapes or not all(type(part) is str for part in shape):  # 1 and True are one key, but two names
+        if shapes or not all(type(part) is str for part in shape):
             return None
         below = _flat_columns(shape, inner, readers, name)
         if below is None:

@@ -139,7 +139,7 @@ def to_frame(
     event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"], address["id"], address["parent_id"])
     timestamp, t_rel = _times(field["timestamp"])
     columns: dict[str, _Column] = {
-        "run": _labels([run]).take(np.zeros(rows, np.int64)),
+        "run": _labels([run][:rows]).take(np.zeros(rows, np.int64)),
         "seq": field["seq"].astype(np.int64),
         "event_id": event_id,
         "parent_id": parent_id,

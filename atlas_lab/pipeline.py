@@ -197,8 +197,11 @@ class Stage:
 
     def _count(self, actions: list[str]) -> None:
         with self._lock:
-            for entry, action in zip(self.entries, actions, strict=False):
-                entry.counts[action] += 1
+            self._book(actions)
+
+    def _book(self, actions: list[str]) -> None:
+        for entry, action in zip(self.entries, actions, strict=False):
+            entry.counts[action] += 1
 
     def _time(self, entry: Middleware, seconds: float) -> None:
         with self._lock:
@@ -253,24 +256,30 @@ class Pipeline:
             raise TypeError(f"middleware runs inside publish and cannot be async, got {callable_name(function)}")
         check_optional("name", name, str, "a str")
         with self.lock:
-            entry = Middleware(self, function, name or self._free_name(callable_name(function)))
-            entries = list(self.entries)
-            place = len(entries) if before is None else self._find(before)
-            same = next((i for i, other in enumerate(entries) if other.name == entry.name), None)
-            if same is not None:
-                del entries[same]
-                place = same if before is None else place - (same < place)
-            entries.insert(place, entry)
-            self._change(tuple(entries))
-            return entry
+            return self._add(function, name, before)
+
+    def _add(self, function: MiddlewareFunction, name: str | None, before: Middleware | str | None) -> Middleware:
+        entry = Middleware(self, function, name or self._free_name(callable_name(function)))
+        entries = list(self.entries)
+        place = len(entries) if before is None else self._find(before)
+        same = next((i for i, other in enumerate(entries) if other.name == entry.name), None)
+        if same is not None:
+            del entries[same]
+            place = same if before is None else place - (same < place)
+        entries.insert(place, entry)
+        self._change(tuple(entries))
+        return entry
 
     def remove(self, entry: Middleware) -> bool:
         """Take an entry out. True if it was there."""
         with self.lock:
-            if entry not in self.entries:
-                return False
-            self._change(tuple(other for other in self.entries if other is not entry))
-            return True
+            return self._remove(entry)
+
+    def _remove(self, entry: Middleware) -> bool:
+        if entry not in self.entries:
+            return False
+        self._change(tuple(other for other in self.entries if other is not entry))
+        return True
 
     def settle(self) -> None:
         """Bring the counts of all entries up to date. Called under the lock."""

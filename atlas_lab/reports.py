@@ -148,22 +148,25 @@ class Reporting(BusParts):
         >>> bus.stats().dead_letters
         {'AGENT_CREATED': 1}
         """
-        signals = self._signals
         with self._lock:
-            signals.settle()
-            used = [(event_type_name(signal.event_type), signal) for signal in signals.all() if signal.event_type]
-            return BusStats(
-                accepted=self._history.accepted,
-                calls=signals.deliveries - signals.misses,
-                errors=signals.errors,
-                rejected=self._rejected,
-                by_type={name: signal.accepted for name, signal in used if signal.accepted},
-                dead_letters={name: signal.dead_letters for name, signal in used if signal.dead_letters},
-                subscriptions=len(signals.subscriptions()),
-                kept=len(self._history),
-                pushed_out=self._history.dropped,
-                running=len(self._background),
-            )
+            return self._stats()
+
+    def _stats(self) -> BusStats:
+        signals = self._signals
+        signals.settle()
+        used = [(event_type_name(signal.event_type), signal) for signal in signals.all() if signal.event_type]
+        return BusStats(
+            accepted=self._history.accepted,
+            calls=signals.deliveries - signals.misses,
+            errors=signals.errors,
+            rejected=self._rejected,
+            by_type={name: signal.accepted for name, signal in used if signal.accepted},
+            dead_letters={name: signal.dead_letters for name, signal in used if signal.dead_letters},
+            subscriptions=len(signals.subscriptions()),
+            kept=len(self._history),
+            pushed_out=self._history.dropped,
+            running=len(self._background),
+        )
 
     def explain(self, event_type: Enum) -> Explanation:
         """Return what would happen to an event of a type: middleware, handlers in order, then the parent.

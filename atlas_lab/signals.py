@@ -67,9 +67,9 @@ class OrderedSignal(blinker.Signal):
         """Unsubscribe every subscription of `receiver` to this event type."""
         with self.table.lock:
             connected: list[Any] = [*self.receivers.values()]
-            for subscription in connected:
-                if subscription.recover() == receiver:
-                    subscription.unsubscribe()
+        for subscription in connected:
+            if subscription.recover() == receiver:
+                subscription.unsubscribe()
 
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
         """Yield what to call for an event, in the order of delivery."""
@@ -81,6 +81,10 @@ class OrderedSignal(blinker.Signal):
 
 class SignalTable:
     """The signals of one bus, and who is connected to them. Everything that changes it holds `lock`.
+
+    No loop stands directly inside a ``with`` on the lock: in Python 3.13, an interrupt at a conditional jump
+    backwards would leave without giving the lock back (CPython issue 130279). So one method takes the lock,
+    and one of the same name does the work.
 
     Attributes
     ----------
@@ -150,39 +154,45 @@ class SignalTable:
         A subscription with the same `key` is replaced, if `_replaces` says so.
         """
         with self.lock:
-            self.check_open()
-            self.bury()
-            types = subscription.event_types
-            subscription.places = [self.signal(one) for one in types] if types else [self.everything]
-            if subscription.key is not None:
-                for other in self._by_key.get(subscription.key, ()):
-                    if _replaces(subscription, other):
-                        self.disconnect(other)
-                self._by_key[subscription.key] = (*self._by_key.get(subscription.key, ()), subscription)
-            self._count += 1
-            subscription.rank = (-subscription.priority, self._count)
-            for signal in subscription.places:
-                signal.attach(subscription)
-            subscription.active = True
-            self.invalidate(subscription)
+            self._connect(subscription)
+
+    def _connect(self, subscription: Subscription) -> None:
+        self.check_open()
+        self.bury()
+        types = subscription.event_types
+        subscription.places = [self.signal(one) for one in types] if types else [self.everything]
+        if subscription.key is not None:
+            for other in self._by_key.get(subscription.key, ()):
+                if _replaces(subscription, other):
+                    self.disconnect(other)
+            self._by_key[subscription.key] = (*self._by_key.get(subscription.key, ()), subscription)
+        self._count += 1
+        subscription.rank = (-subscription.priority, self._count)
+        for signal in subscription.places:
+            signal.attach(subscription)
+        subscription.active = True
+        self.invalidate(subscription)
 
     def disconnect(self, subscription: Subscription) -> bool:
         """Take a subscription out at once. True if it was connected."""
         with self.lock:
-            if not subscription.active:
-                return False
-            subscription.active = False
-            for signal in subscription.places:
-                signal.detach(subscription)
-            if subscription.key is not None:
-                namesakes = tuple(one for one in self._by_key.pop(subscription.key) if one is not subscription)
-                if namesakes:
-                    self._by_key[subscription.key] = namesakes
-            self.invalidate(subscription)
-            # The token may live on in somebody's hands; the handler and what it holds need not.
-            subscription.slot = subscription.invoke = subscription.miss
-            subscription.recover = gone
-            return True
+            return self._disconnect(subscription)
+
+    def _disconnect(self, subscription: Subscription) -> bool:
+        if not subscription.active:
+            return False
+        subscription.active = False
+        for signal in subscription.places:
+            signal.detach(subscription)
+        if subscription.key is not None:
+            namesakes = tuple(one for one in self._by_key.pop(subscription.key) if one is not subscription)
+            if namesakes:
+                self._by_key[subscription.key] = namesakes
+        self.invalidate(subscription)
+        # The token may live on in somebody's hands; the handler and what it holds need not.
+        subscription.slot = subscription.invoke = subscription.miss
+        subscription.recover = gone
+        return True
 
     def invalidate(self, subscription: Subscription) -> None:
         """Drop the routes that a subscription is part of, and take it out of dispatches under way."""
@@ -200,20 +210,23 @@ class SignalTable:
     def route(self, signal: OrderedSignal) -> Route:
         """Return the current receivers of a signal."""
         with self.lock:
-            while signal.route is None:
-                self.bury()
-                self.settle()
-                changes = self._changes
-                receivers: list[Any] = [*signal.receivers.values()]
-                if signal is not self.everything:
-                    receivers += self.everything.receivers.values()
-                connected = sorted((one for one in receivers if not one.paused), key=_delivery_order)
-                route = Route(tuple(connected))
-                if changes == self._changes:  # a finalizer may have run and subscribed in between
-                    signal.routes = [known for known in signal.routes if known() is not None]
-                    signal.routes.append(weakref.ref(route))
-                    signal.route = route
-            return signal.route
+            return signal.route or self._build(signal)
+
+    def _build(self, signal: OrderedSignal) -> Route:
+        while signal.route is None:
+            self.bury()
+            self.settle()
+            changes = self._changes
+            receivers: list[Any] = [*signal.receivers.values()]
+            if signal is not self.everything:
+                receivers += self.everything.receivers.values()
+            connected = sorted((one for one in receivers if not one.paused), key=_delivery_order)
+            route = Route(tuple(connected))
+            if changes == self._changes:  # a finalizer may have run and subscribed in between
+                signal.routes = [known for known in signal.routes if known() is not None]
+                signal.routes.append(weakref.ref(route))
+                signal.route = route
+        return signal.route
 
     def settle(self) -> None:
         """Book the dispatches of all routes to their subscriptions and signals. Called under the lock."""
@@ -233,11 +246,14 @@ class SignalTable:
     def subscriptions(self) -> list[Subscription]:
         """Return the active subscriptions in the order of delivery."""
         with self.lock:
-            self.bury()
-            receivers: list[Any] = [*self.everything.receivers.values()]
-            for signal in self.all():
-                receivers += signal.receivers.values()
-            return sorted(dict.fromkeys(receivers), key=_delivery_order)
+            return self._connected()
+
+    def _connected(self) -> list[Subscription]:
+        self.bury()
+        receivers: list[Any] = [*self.everything.receivers.values()]
+        for signal in self.all():
+            receivers += signal.receivers.values()
+        return sorted(dict.fromkeys(receivers), key=_delivery_order)
 
     def orphan(self, subscription: Subscription) -> None:
         """Note that the object whose method handled the events is gone.
@@ -250,11 +266,14 @@ class SignalTable:
     def bury(self) -> None:
         """Disconnect the subscriptions whose object is gone."""
         with self.lock:
-            while self._orphans:
-                subscription = self._orphans.popleft()
-                calls = subscription.calls
-                if self.disconnect(subscription) and not calls:
-                    self._lost.append(subscription)
+            self._bury()
+
+    def _bury(self) -> None:
+        while self._orphans:
+            subscription = self._orphans.popleft()
+            calls = subscription.calls
+            if self.disconnect(subscription) and not calls:
+                self._lost.append(subscription)
 
     def mourn(self) -> None:
         """Log the subscriptions whose object was gone before an event came. Not called under the lock."""
@@ -269,12 +288,15 @@ class SignalTable:
     def close(self) -> None:
         """Disconnect everything and take nothing new."""
         with self.lock:
-            for subscription in self.subscriptions():
-                self.disconnect(subscription)
-            self.settle()
-            self.closed = True
-            self.core.clear()
-            self._latest.clear()
+            self._close()
+
+    def _close(self) -> None:
+        for subscription in self.subscriptions():
+            self.disconnect(subscription)
+        self.settle()
+        self.closed = True
+        self.core.clear()
+        self._latest.clear()
 
 
 def _replaces(new: Subscription, old: Subscription) -> bool:

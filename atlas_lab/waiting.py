@@ -99,7 +99,11 @@ def wait_for(
     check_optional("timeout", timeout, int | float, "a number of seconds")
     waiter = Waiter(f"waiting for {', '.join(map(event_type_name, types)) or 'any event'}")
     enlist(waiter)  # first, or a bus that is closed right after subscribing would not tell it
-    subscription = bus.subscribe(types or None, waiter.arrive, weak=False, once=True, **options)
+    try:
+        subscription = bus.subscribe(types or None, waiter.arrive, weak=False, once=True, **options)
+    except BaseException:
+        waiter.future.cancel()
+        raise
     timer = None if timeout is None else waiter.future.get_loop().call_later(timeout, waiter.expire, timeout)
 
     def tidy(_: object) -> None:

@@ -1,6 +1,6 @@
 """How long it takes to turn a million events into a frame, and how much longer the plain ways take.
 
-    python benchmarks/bench_frames.py [--quick] [--json PATH] [--rounds N] [--events N]
+    python -m benchmarks.bench_frames [--quick] [--json PATH] [--rounds N] [--events N]
 
 Every round runs all ways once, in shuffled order, after a full collection. Shown are medians over the
 rounds with their 95 % bootstrap intervals, then those of the ratios within a round. Times are processor
@@ -8,26 +8,27 @@ times of this process, which other programs on the machine disturb least; they r
 machine shows the same on the clock. The times on the clock are shown beside them.
 
 Two thirds of the events have a parent. ``uniform`` payloads are five flat keys; ``mixed`` ones have four
-schemas, one of them nested.
+schemas, one of them nested. The plain ways are given twice: with `dataclasses.asdict` from events that are
+dataclasses, as one writes without this package, and with msgspec's `asdict` from our own.
 """
 
 import argparse
+import dataclasses
 import gc
 import itertools
 import json
-import os
-import platform
 import random
-import sys
+import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import numpy as np
 import pandas as pd
 
 from atlas_lab import Event, EventType
 from atlas_lab.frames import to_frame
+from benchmarks.harness import interval, machine, ratio
 
 LIMITS = {"keep": 0.8, "expand uniform": 1.0, "expand mixed": 2.5}  # seconds for a million events
 SOURCES = ["planner", "critic", "retriever", "writer", None]
@@ -47,6 +48,19 @@ def mixed(row):
             return {"usage": {"prompt": row % 999, "completion": row % 77}, "model": f"m{row % 7}"}
         case _:
             return {"error": "timeout", "retry": row % 3, "fatal": False}
+
+
+@dataclasses.dataclass
+class PlainEvent:
+    type: EventType
+    data: dict[str, Any]
+    source: str | None
+    metadata: dict[str, Any]
+    id: str
+    timestamp: float
+    parent_id: str | None
+    scope: str | None
+    seq: int
 
 
 def make_events(payload, size):
@@ -70,24 +84,30 @@ def make_events(payload, size):
 
 def ways(size):
     even, odd = make_events(uniform, size), make_events(mixed, size)
-    asdict = msgspec.structs.asdict
+    plain_even, plain_odd = ([PlainEvent(*msgspec.structs.astuple(event)) for event in some] for some in (even, odd))
+    asdict, plain_asdict = msgspec.structs.asdict, dataclasses.asdict
     return {
         "keep": lambda: to_frame(even),
         "drop": lambda: to_frame(even, data="drop"),
         "expand uniform": lambda: to_frame(even, data="expand"),
         "expand mixed": lambda: to_frame(odd, data="expand"),
-        "DataFrame([asdict])": lambda: pd.DataFrame([asdict(event) for event in even]),
-        "json_normalize uniform": lambda: pd.json_normalize([asdict(event) for event in even]),
-        "json_normalize mixed": lambda: pd.json_normalize([asdict(event) for event in odd]),
+        "DataFrame, dataclasses": lambda: pd.DataFrame([plain_asdict(event) for event in plain_even]),
+        "json_normalize uniform, dataclasses": lambda: pd.json_normalize([plain_asdict(event) for event in plain_even]),
+        "json_normalize mixed, dataclasses": lambda: pd.json_normalize([plain_asdict(event) for event in plain_odd]),
+        "DataFrame, msgspec": lambda: pd.DataFrame([asdict(event) for event in even]),
+        "json_normalize uniform, msgspec": lambda: pd.json_normalize([asdict(event) for event in even]),
+        "json_normalize mixed, msgspec": lambda: pd.json_normalize([asdict(event) for event in odd]),
     }
 
 
 PAIRS = [
-    ("keep", "DataFrame([asdict])"),
-    ("keep", "json_normalize uniform"),
-    ("expand uniform", "DataFrame([asdict])"),
-    ("expand uniform", "json_normalize uniform"),
-    ("expand mixed", "json_normalize mixed"),
+    (fast, f"{slow}, {events}")
+    for events in ("dataclasses", "msgspec")
+    for fast, slow in [
+        ("keep", "DataFrame"),
+        ("expand uniform", "json_normalize uniform"),
+        ("expand mixed", "json_normalize mixed"),
+    ]
 ]
 
 
@@ -106,24 +126,6 @@ def measure(size, rounds, chance):
     return seconds, elapsed
 
 
-def interval(values, seed=0):
-    draws = np.random.default_rng(seed).choice(values, (5000, len(values)))
-    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
-    return {"median": float(np.median(values)), "low": float(low), "high": float(high)}
-
-
-def machine():
-    return {
-        "python": sys.version.split()[0],
-        "pandas": pd.__version__,
-        "numpy": np.__version__,
-        "msgspec": msgspec.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="50,000 events, 3 rounds")
@@ -133,21 +135,22 @@ def main():
     options = parser.parse_args()
     size = options.events or (50_000 if options.quick else 1_000_000)
     rounds = options.rounds or (3 if options.quick else 7)
-    about = machine()
+    about = machine("pandas", "numpy", "pyarrow", "msgspec")
     print(*itertools.starmap("{}={}".format, about.items()))
     print(f"{size:,} events, {rounds} rounds\n")
-    seconds, elapsed = measure(size, rounds, random.Random(0))
-    times = {name: interval(values) for name, values in seconds.items()}
+    chance = random.Random(0)
+    seconds, elapsed = measure(size, rounds, chance)
+    times = {name: interval(values, chance) for name, values in seconds.items()}
     for name, found in times.items():
         limit = f"   to reach: {LIMITS[name]} s for 1,000,000" if name in LIMITS else ""
-        clock = f"   on the clock {np.median(elapsed[name]):7.3f} s"
-        print(f"{name:24} {found['median']:7.3f} s  [{found['low']:.3f}, {found['high']:.3f}]{clock}{limit}")
+        clock = f"   on the clock {statistics.median(elapsed[name]):7.3f} s"
+        print(f"{name:36} {found['median']:7.3f} s  [{found['low']:.3f}, {found['high']:.3f}]{clock}{limit}")
     print()
     ratios = {}
     for fast, slow in PAIRS:
-        found = interval(np.array(seconds[slow]) / np.array(seconds[fast]))
+        found = ratio(seconds, slow, fast, chance)
         ratios[f"{slow} / {fast}"] = found
-        print(f"{slow:24} / {fast:16} {found['median']:5.1f} x  [{found['low']:.1f}, {found['high']:.1f}]")
+        print(f"{slow:36} / {fast:16} {found['median']:5.1f} x  [{found['low']:.1f}, {found['high']:.1f}]")
     if options.json:
         report = {
             "machine": about,

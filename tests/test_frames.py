@@ -3,7 +3,7 @@
 import dataclasses
 import subprocess
 import sys
-from collections import OrderedDict, UserDict
+from collections import OrderedDict, UserDict, defaultdict
 from enum import Enum, IntEnum
 from types import MappingProxyType, SimpleNamespace
 
@@ -60,6 +60,7 @@ def test_columns_and_dtypes_never_change(events, run):
     kept = {name: dtype for name, dtype in DTYPES.items() if name != "data"}
     assert dtypes(to_frame(events, data="drop", run=run)) == kept
     assert dtypes(to_frame(events, data="expand", run=run)) == kept
+    assert to_frame(events, run=run)["run"].cat.categories.tolist() == [run] * bool(events and run)
 
 
 def test_values_of_a_row():
@@ -212,6 +213,18 @@ def test_parents_are_found_by_text_and_by_identity():
         assert frame["depth"].tolist() == list(range(50))
 
 
+def test_parents_found_both_ways_in_one_history():
+    """Parents by identity, by text, unseen ones and ids that are no text or missing do not disturb one another."""
+    first, copy_of_child = "first", "CHILD".lower  # each call makes a string of its own
+    rows = [event(first), event("child", first), event(copy_of_child(), "x"), event("grandchild", copy_of_child())]
+    rows += [event("stranger", "gone"), event(None, first), event(None), event(7, "stranger"), event("last", 7)]
+    frame = to_frame(rows)
+    assert frame["depth"].tolist() == [0, 1, 1, 2, 1, 1, 0, 2, 3]
+    roots = frame["root_id"]
+    assert roots.tolist()[:6] == ["first", "first", "x", "first", "gone", "first"]
+    assert pd.isna(roots[6]) and roots.tolist()[7:] == ["gone", "gone"]
+
+
 def test_text_that_utf8_cannot_hold_does_not_cost_the_frame():
     """Half a surrogate pair in an id, a source or a payload is shown escaped or as an object."""
     frame = to_frame([event("\ud800", source="\ud801", data={"t": "\ud802"})], data="expand", run="\ud803")
@@ -234,6 +247,14 @@ def test_text_that_utf8_cannot_hold_does_not_cost_the_frame():
         [{"a": pd.Timestamp("2020-01-01"), "b": 1j, "c": b"x"}, {"a": None, "b": 2}],
         [{"tags": [1, {"x": 2}], "who": "\u00e9\U0001f989"}, {"tags": "none"}],
         [{f"k{n}": n} for n in range(300)],
+        [{"a": 1, "b": 2}, {"a": 3, "c": 4}],
+        [{"a": 1, "b": "x"}, {"b": "y", "a": 2}],
+        [{"a": 2**53 + 1, "b": -(2**63)}, {"a": 2**63 - 1}, {}],
+        [{"a": 2**63, "b": 1}, {"b": 2}],
+        [{"a": 1.5, "b": True, "s": "x"}, {}, {"a": float("nan"), "b": False, "s": None}],
+        [{"a": True, "n": 1}, {"a": 1, "n": 2}, {"a": 1.0, "n": None}],
+        [{1: {"x": 1}, "n": 2}, {True: {"x": 3}, "n": 4}, {"n": 5, True: {"x": 6}}],
+        [{1: 1, "n": 2}, {"n": 3, True: 4}],
     ],
 )
 def test_expanded_payloads_are_those_of_json_normalize(payloads):
@@ -241,6 +262,35 @@ def test_expanded_payloads_are_those_of_json_normalize(payloads):
     expected = pd.json_normalize(payloads)
     expected.columns = [f"data.{name}" for name in expected]
     assert_frame_equal(expanded(payloads), expected, check_column_type=False)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"a": 1, "b": {"c": "x"}},
+        {"b": {"c": "x"}, "a": 1},
+        {"a": 1},
+        {"a": 1, "c": 2},
+        {"a": 1, "b": {"c": "x"}, "d": 2},
+        {"a": 1, "b": {"d": "x"}},
+        {"a": 1, "b": None},
+        {"a": None, "b": {"c": None}},
+        {"a": 0.5, "b": {"c": b"x"}},
+    ],
+)
+def test_one_payload_unlike_a_thousand_before_it(last):
+    """A last payload with other keys, order, nesting or types changes what json_normalize says it changes."""
+    payloads = [{"a": n, "b": {"c": f"{n}"}} for n in range(1100)] + [last]
+    expected = pd.json_normalize(payloads)
+    expected.columns = [f"data.{name}" for name in expected]
+    assert_frame_equal(expanded(payloads), expected, check_column_type=False)
+
+
+def test_expanding_leaves_payloads_alone():
+    """A dict that makes up missing values keeps the keys that it has, and is not asked for others."""
+    payloads = [{"a": 1, "b": 2}, defaultdict(int, a=3, c=4)]
+    assert expanded(payloads)["data.b"].isna().tolist() == [False, True]
+    assert payloads == [{"a": 1, "b": 2}, {"a": 3, "c": 4}]
 
 
 def test_structs_and_dataclasses_expand_like_the_dict_of_their_fields():

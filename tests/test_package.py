@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -145,3 +146,20 @@ bus.publish(EventType.SYSTEM_INIT)
 print(len(bus.history), len(load_flights()) > 100, len(load_quakes()) > 100, atlas_lab.__file__.startswith(sys.prefix))
 """
     assert run(python, "-I", "-c", program, cwd=tmp_path) == "1 True True True\n"
+
+
+def test_no_loop_stands_directly_under_a_lock():
+    """In Python 3.13 an interrupt at a conditional jump backwards skips the end of a ``with`` (CPython issue 130279)."""
+    loops = ast.For | ast.While | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+    found = []
+    for path in sorted((ROOT / "atlas_lab").glob("*.py")):
+        for block in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(block, ast.With) and re.search(r"lock|Turn", ast.unparse(block.items[0].context_expr)):
+                found += [
+                    f"{path.name}:{node.lineno}"
+                    for statement in block.body
+                    for node in ast.walk(statement)
+                    if isinstance(node, loops)
+                    and not (isinstance(node, ast.While) and isinstance(node.test, ast.Constant))
+                ]
+    assert found == []

@@ -557,3 +557,20 @@ def test_a_stream_that_begins_while_the_bus_is_closed_ends():
             await asyncio.wait_for(anext(stream), 2)
 
     run(main())
+
+
+def test_a_wait_that_cannot_be_subscribed_leaves_nothing_behind(caplog):
+    """A bus closed before the subscription raises at the call, and no future complains later."""
+
+    class ClosedFirst(EventBus):
+        def subscribe(self, *args: Any, **options: Any) -> Any:
+            self.close()
+            return super().subscribe(*args, **options)
+
+    async def main() -> None:
+        with pytest.raises(BusClosedError):
+            ClosedFirst().wait_for(CHUNK)
+        gc.collect()
+
+    run(main())
+    assert caplog.records == []

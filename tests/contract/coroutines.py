@@ -521,6 +521,23 @@ class CoroutinesContract:
 
         asyncio.run(main())
 
+    def test_16_an_async_handler_of_error_reports_is_awaited(self, caplog):
+        """Under publish_async, async handlers of HANDLER_ERROR are awaited like any other."""
+
+        async def main() -> list[str]:
+            bus, got = self.make_bus(), []
+
+            async def note(event: Event[Any]) -> None:
+                await asyncio.sleep(0)
+                got.append(event.data["error_type"])
+
+            bus.subscribe(EventType.HANDLER_ERROR, note)
+            bus.subscribe(A, lambda event: 1 / 0)
+            await bus.publish_async(A)
+            return got
+
+        assert asyncio.run(main()) == ["ZeroDivisionError"]
+
     def test_16_the_object_of_an_async_method_is_held_weakly(self):
         """An async method's object is let go when nobody else holds it, but not in the midst of a call."""
 

@@ -545,6 +545,12 @@ class EventsContract:
         assert type(value).__name__ in str(caught.value)
         assert (len(bus.history), bus.subscriptions()) == (0, [])
 
+    def test_03_no_seq_switches_the_checks_off(self):
+        """An event made by hand is checked whatever number it is given."""
+        for seq in (-1, 0, 1, -(2**100)):
+            with pytest.raises(TypeError, match="type must be"):
+                Event("order placed", seq=seq)
+
     def test_03_publish_needs_a_type(self):
         """None stands for every type when subscribing, and for none when publishing."""
         bus = self.make_bus()
