@@ -131,7 +131,7 @@ BREAKAGES = {
         lambda notebook: notebook.cells[-1].outputs.append(new_output("error", ename="E", evalue="", traceback=[])),
     ),
     "a path in code": ("leaks", code("open('/home/somebody/data.csv')")),
-    "a path in an output": ("leaks", output("wrote /tmp/tmpabc/log\n")),
+    "a path in an output": ("leaks", output("wrote /home/me/log\n")),
     "a Windows path": ("leaks", output("C:\\Users\\somebody")),
     "an address": ("leaks", output("<function f at 0x7f3c5c0d8e50>")),
     "an event id": ("leaks", output("0123456789ab8def8123456789abcdef")),
