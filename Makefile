@@ -5,6 +5,7 @@
 PYTHON ?=
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,8 +38,8 @@ lint: $(STAMP) ## ruff, mypy, import floors, notebook rules
 	$(BIN)/python -m tests.notebook_rules notebooks
 	$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify --keep-count --keep-id --extra-keys "metadata.language_info" $(NOTEBOOKS))
 
-bench: $(STAMP) ## measure throughput and latency
-	$(BIN)/python -m benchmarks
+bench: $(STAMP) ## measure publishing and frames, in some minutes (sooner: BENCH_ARGS=--quick)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove the virtual environment, builds and caches
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache
