@@ -233,7 +233,8 @@ class EventBus(Delivering, Reporting):
             processed = self._run_middleware(stage, stamped)
             if processed is None:
                 return None
-            signals.check_open()  # a middleware may have closed the bus
+            if signals.closed:  # by a middleware
+                signals.check_open()
             if processed is not stamped:
                 event = processed
                 signal = signals.signal(event.type)
@@ -249,7 +250,9 @@ class EventBus(Delivering, Reporting):
             route = signal.route or signals.route(signal)
             route.dispatches += 1
             if stage is not None and event is stamped:
-                stage.count_pass()
+                stage.passes += 1
+                if stage.retired:  # switched while the event was under way
+                    stage.settle()
             held = self._detour and self._hold(event, route, outer)
         if held:
             return self._release()

@@ -208,12 +208,6 @@ class Stage:
             entry.timed += 1
             entry.timed_seconds += seconds
 
-    def count_pass(self) -> None:
-        """Count an event that every entry passed unchanged. Called under the lock."""
-        self.passes += 1
-        if self.retired:  # switched while the event was under way
-            self.settle()
-
     def settle(self) -> None:
         """Book the shared count of passes to the entries. Called under the lock."""
         for entry in self.entries:
