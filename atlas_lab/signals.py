@@ -265,8 +265,9 @@ class SignalTable:
 
     def bury(self) -> None:
         """Disconnect the subscriptions whose object is gone."""
-        with self.lock:
-            self._bury()
+        if self._orphans:
+            with self.lock:
+                self._bury()
 
     def _bury(self) -> None:
         while self._orphans:

@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
-import signal
 import threading
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, forks
+from tests.contract.forking import in_child
 
 CHUNK = EventType.STREAM_CHUNK
 PATIENCE = 20
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no os.fork")
-
-
-def in_child(work: Callable[[], object]) -> Any:
-    """Run `work` in a forked child and return what it returned; fail if it raised, or hung for five seconds."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(5)
-            os.write(writing, json.dumps(work()).encode())
-            status = 0
-        except BaseException as error:
-            os.write(writing, json.dumps(repr(error)).encode())
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, f"the child ended with {status}: {answer.decode()}"
-    return json.loads(answer)
 
 
 def test_a_lock_held_by_another_thread_is_free_in_the_child():

@@ -7,13 +7,11 @@ import contextvars
 import copy
 import functools
 import gc
-import json
 import os
 import pickle
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -32,6 +30,8 @@ from atlas_lab import (
     new_event_id,
     safe_subscribe,
 )
+
+from .forking import in_child
 
 STARTED = EventType.AGENT_STARTED
 STOPPED = EventType.AGENT_STOPPED
@@ -62,32 +62,6 @@ def calls(*cases: tuple[str, Callable[[EventBus], object], str, str]) -> Any:
     return pytest.mark.parametrize(
         "call, argument, came", [case[1:] for case in cases], ids=[case[0] for case in cases]
     )
-
-
-def in_child(work: Callable[[], object]) -> Any:
-    """Run `work` in a forked child and return what it returned; fail if it raised, or hung for ten seconds."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        # From 3.12 on a fork in a process with threads warns; that it works is what is tested here.
-        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(10)
-            os.write(writing, json.dumps(work()).encode())
-            status = 0
-        except BaseException as error:
-            os.write(writing, json.dumps(repr(error)).encode())
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, f"the child ended with {status}: {answer.decode()}"
-    return json.loads(answer)
 
 
 class BadInputContract:
