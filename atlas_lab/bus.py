@@ -18,9 +18,9 @@ from typing import Any
 from msgspec.structs import force_setattr
 
 from .arguments import refuse
-from .delivery import Delivering
-from .dispatch import Frame, check_depth, handling
-from .errors import HandlerErrors, MiddlewareError
+from .delivery import Delivering, joined
+from .dispatch import Frame, Turn, check_depth, give_back, handling
+from .errors import HandlerErrors, MiddlewareError, PublishDepthError
 from .events import UNCHECKED, Event, EventId, EventType, check_event_type, check_source, own_metadata, unnumbered
 from .pipeline import Stage
 from .reports import Reporting
@@ -214,58 +214,105 @@ class EventBus(Delivering, Reporting):
         return event.id
 
     def _process(
-        self, stamped: Event[Any], outer: Frame | None, accepted: list[tuple[Event[Any], Route]] | None = None
+        self,
+        event: Event[Any],
+        outer: Frame | None,
+        route: Route | None = None,
+        turn: Turn | None = None,
+        accepted: list[tuple[Event[Any], Route]] | None = None,
     ) -> list[Exception] | None:
         """Steps 2 to 5: return the errors that the publisher is to see.
 
-        With a list for `accepted`, stop after step 3 and put the event and its receivers there.
+        An event that comes with its `route` was accepted before and is at step 4; it may be in a `turn`. With a
+        list for `accepted`, stop after step 3 and put the event and its receivers there.
         """
-        event = stamped
-        if outer is not None and outer.depth >= self._max_depth and event.type is not EventType.HANDLER_ERROR:
-            check_depth(outer, event.type, self._max_depth)
-        signals = self._signals
-        signal = signals.core.get(event.type) if event.type.__class__ is EventType else None
-        if signal is None:
-            signal = signals.signal(event.type)
-        stage = self._pipeline.stage
-        if stage is not None:
-            force_setattr(stamped, "seq", 0)
-            processed = self._run_middleware(stage, stamped)
-            if processed is None:
+        before = outer
+        if route is not None:
+            before = handling.get()  # the event had to wait
+        else:
+            if outer is not None and outer.depth >= self._max_depth and event.type is not EventType.HANDLER_ERROR:
+                check_depth(outer, event.type, self._max_depth)
+            signals = self._signals
+            event_type = event.type
+            signal = signals.core[event_type] if event_type.__class__ is EventType else signals.signal(event_type)
+            stage = self._pipeline.stage
+            unchanged = True
+            if stage is not None:
+                force_setattr(event, "seq", 0)
+                processed = self._run_middleware(stage, event)
+                if processed is None:
+                    return None
+                if signals.closed:  # by a middleware
+                    signals.check_open()
+                if processed is not event:
+                    unchanged, event = False, processed
+                    signal = signals.signal(event.type)
+            history = self._history
+            lock = self._lock
+            done = False
+            try:  # not `with`, which takes three times as long; see `give_back`
+                lock.acquire()
+                while True:
+                    seq = history._accepted + 1
+                    force_setattr(event, "seq", seq)
+                    if seq > history._accepted:  # else a finalizer ran in that call, and published
+                        break
+                history._accepted = seq
+                history._events.append(event)
+                route = signal.route or signals.route(signal)
+                route.dispatches += 1
+                if stage is not None and unchanged:
+                    stage.passes += 1
+                    if stage.retired:  # switched while the event was under way
+                        stage.settle()
+                detour = self._detour
+                held = detour and self._hold(event, route, outer)
+                done = True
+                lock.release()
+            except BaseException:
+                if not done:
+                    give_back(lock)
+                raise
+            if held:
+                return self._release()
+            if accepted is not None:
+                accepted.append((event, route))
                 return None
-            if signals.closed:  # by a middleware
-                signals.check_open()
-            if processed is not stamped:
-                event = processed
-                signal = signals.signal(event.type)
-        history = self._history
-        with self._lock:
-            while True:
-                seq = history._accepted + 1
-                force_setattr(event, "seq", seq)
-                if seq > history._accepted:  # else a finalizer ran in that call, and published
-                    break
-            history._accepted = seq
-            history._events.append(event)
-            route = signal.route or signals.route(signal)
-            route.dispatches += 1
-            if stage is not None and event is stamped:
-                stage.passes += 1
-                if stage.retired:  # switched while the event was under way
-                    stage.settle()
-            held = self._detour and self._hold(event, route, outer)
-        if held:
-            return self._release()
-        if accepted is not None:
-            accepted.append((event, route))
-            return None
-        if route.slots or self._parent is not None:
-            return self._deliver(event, route, outer)
-        return None
+            if detour:
+                return self._deliver_in_turn(event, route, outer)
+        errors: list[Exception] | None = None
+        if route.slots:
+            around = None if outer is None else outer.under_way()
+            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            token = slot = None
+            try:
+                token = handling.set(frame)
+                for slot in route.slots:
+                    try:
+                        slot(event)
+                    except PublishDepthError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
+                        subscription = route.subscriptions[route.position(slot)]
+                        self._handler_failed(subscription, event, error)
+                        errors = self._collect(errors, subscription, event, error)
+            except BaseException:
+                route.abandon(slot)
+                raise
+            finally:
+                if token is None:  # an interrupt came before it was kept
+                    handling.set(before)
+                else:
+                    handling.reset(token)
+                if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
+                    frame.depth = 0
+        if self._parent is not None:
+            errors = joined(errors, self._parent._process(unnumbered(event), outer))
+        return errors
 
     async def _process_async(self, stamped: Event[Any], outer: Frame | None) -> list[Exception] | None:
         accepted: list[tuple[Event[Any], Route]] = []
-        self._process(stamped, outer, accepted)
+        self._process(stamped, outer, accepted=accepted)
         return None if not accepted else await self._deliver_async(*accepted[0], outer)
 
     def _adopted(self, event: Event[Any]) -> Event[Any]:

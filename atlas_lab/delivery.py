@@ -22,42 +22,6 @@ from .subscription import Route, Slot, Subscription
 class Delivering(Subscribing):
     """Bringing accepted events to their handlers. `EventBus` adds accepting them; see there."""
 
-    def _deliver(
-        self, event: Event[Any], route: Route, outer: Frame | None, turn: Turn | None = None, *, direct: bool = False
-    ) -> list[Exception] | None:
-        """Steps 4 and 5: call the handlers, then the parent; return the errors the publisher is to see."""
-        if self._detour and not direct:
-            return self._deliver_in_turn(event, route, outer)
-        errors: list[Exception] | None = None
-        if route.slots:
-            around = None if outer is None else outer.under_way()
-            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
-            if turn is not None and turn.first is None:
-                turn.first = frame
-            before = handling.get()  # not `outer`, if the event had to wait
-            slot: Slot | None = None
-            try:
-                handling.set(frame)
-                for slot in route.slots:
-                    try:
-                        slot(event)
-                    except PublishDepthError:
-                        raise
-                    except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
-                        subscription = route.subscriptions[route.position(slot)]
-                        self._handler_failed(subscription, event, error)
-                        errors = self._collect(errors, subscription, event, error)
-            except BaseException:
-                route.abandon(slot)
-                raise
-            finally:
-                handling.set(before)  # not by a token: an interrupt may come before it is kept
-                if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
-                    frame.outer, frame.depth = None, 0
-        if self._parent is not None:
-            errors = _joined(errors, self._parent._process(unnumbered(event), outer))
-        return errors
-
     async def _deliver_async(
         self, event: Event[Any], route: Route, outer: Frame | None, turn: Turn | None = None, *, direct: bool = False
     ) -> list[Exception] | None:
@@ -68,8 +32,6 @@ class Delivering(Subscribing):
         if route.slots:
             around = None if outer is None else outer.under_way()
             frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
-            if turn is not None and turn.first is None:
-                turn.first = frame
             before = handling.get()  # not `outer`, if the event had to wait
             slot: Slot | None = None
             try:
@@ -92,15 +54,15 @@ class Delivering(Subscribing):
             finally:
                 handling.set(before)  # not by a token: an interrupt may come before it is kept
                 if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
-                    frame.outer, frame.depth = None, 0
+                    frame.depth = 0
         if self._parent is not None:
-            errors = _joined(errors, await self._parent._process_async(unnumbered(event), outer))
+            errors = joined(errors, await self._parent._process_async(unnumbered(event), outer))
         return errors
 
     def _deliver_in_turn(self, event: Event[Any], route: Route, outer: Frame | None) -> list[Exception] | None:
         """Deliver an event when it is its turn: behind the event whose handler published it."""
         if self.nested == "immediate":
-            return self._deliver(event, route, outer, direct=True)
+            return self._process(event, outer, route)
         turn = find_turn(outer, self)
         if turn is not None:
             turn.queue.append((event, route, outer))
@@ -111,7 +73,8 @@ class Delivering(Subscribing):
                 if not turn.queue:
                     break
                 with results:
-                    results.add(self._deliver(*turn.queue.popleft(), turn, direct=True))
+                    event, route, outer = turn.queue.popleft()
+                    results.add(self._process(event, outer, route, turn))
         return results.settle()
 
     async def _deliver_in_turn_async(
@@ -157,7 +120,7 @@ class Delivering(Subscribing):
                     self._releasing = me
                     waiting = self._held.popleft()
                 with results:
-                    results.add(self._deliver(*waiting))
+                    results.add(self._deliver_in_turn(*waiting))
         finally:
             if self._releasing == me:
                 self._releasing = None
@@ -168,7 +131,7 @@ class Delivering(Subscribing):
     ) -> list[Exception] | None:
         """Return `errors`, with a handler's error if the publisher is to see it."""
         hidden = self.on_error == "event" or subscription.isolated or event.type is EventType.HANDLER_ERROR
-        return errors if hidden else _joined(errors, [error])
+        return errors if hidden else joined(errors, [error])
 
     def _note_failure(self, subscription: Subscription, event: Event[Any], error: Exception) -> dict[str, str] | None:
         """Count and log a handler's error; return the report to publish, unless it came from handling one."""
@@ -261,7 +224,7 @@ class Results:
 
     def add(self, errors: list[Exception] | None) -> None:
         """Note the errors of handlers that a publisher is to see."""
-        self._errors = _joined(self._errors, errors)
+        self._errors = joined(self._errors, errors)
 
     def settle(self) -> list[Exception] | None:
         """Raise the first failure, or return the errors."""
@@ -279,5 +242,5 @@ class Results:
         return True
 
 
-def _joined(errors: list[Exception] | None, more: list[Exception] | None) -> list[Exception] | None:
+def joined(errors: list[Exception] | None, more: list[Exception] | None) -> list[Exception] | None:
     return errors if not more else [*(errors or ()), *more]

@@ -15,7 +15,7 @@ from .events import Event, EventId, event_type_name
 from .subscription import Route
 
 
-class Frame(msgspec.Struct):
+class Frame(msgspec.Struct, gc=False):
     """One dispatch under way.
 
     It names its event but does not hold it, so that a task which outlives the dispatch keeps alive the
@@ -26,7 +26,7 @@ class Frame(msgspec.Struct):
     event_id, event_type
         The event being handled: the parent of what its handlers publish.
     outer : Frame or None
-        The dispatch in whose handler this one was published; None once this one is over.
+        The dispatch under way in whose handler this one was published.
     depth : int
         Number of dispatches under way up to here, from 1; 0 once this one is over.
     turn : Turn or None
@@ -53,11 +53,10 @@ Waiting: TypeAlias = tuple[Event[Any], Route, Frame | None]
 class Turn:
     """The dispatch of one event and of all that is published during it, one after the other."""
 
-    __slots__ = ("bus", "first", "open", "queue", "thread")
+    __slots__ = ("bus", "open", "queue", "thread")
 
     def __init__(self, bus: object, waiting: Waiting) -> None:
         self.bus = bus
-        self.first: Frame | None = None
         self.open = True
         self.queue: deque[Waiting] = deque([waiting])
         self.thread = get_ident()
@@ -67,10 +66,9 @@ class Turn:
 
     def __exit__(self, *exc_info: object) -> None:
         self.open = False
-        if self.first is not None:
-            self.first.outer = None
         for _, route, _ in self.queue:  # left behind by an interrupt or a depth error
             route.abandon(None)
+        self.queue.clear()
 
 
 class Pause:
@@ -82,13 +80,23 @@ class Pause:
         self.thread = thread
 
 
+def give_back(lock: Any) -> None:
+    """Release an RLock that an interrupted step had taken, or was about to take.
+
+    Python looks for interrupts only where a call ends and where a function begins, so between `try` and the end of
+    ``acquire()`` nothing comes but what that call itself raises, and then the lock is not owned.
+    """
+    if lock._is_owned():
+        lock.release()
+
+
 def find_turn(frame: Frame | None, bus: object) -> Turn | None:
     """Return the turn of `bus` that `frame` runs in, in this thread."""
     while frame is not None:
         turn = frame.turn
         if turn is not None and turn.bus is bus and turn.open and turn.thread == get_ident():
             return turn
-        frame = frame.outer
+        frame = frame.outer if frame.under_way() else None
     return None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -168,8 +170,11 @@ def id_source() -> Callable[[], EventId]:
     digits = secrets.token_hex(10)
     variant = "89ab"[int(digits[16], 16) % 4]
     prefix = f"{digits[:12]}8{digits[13:16]}{variant}{digits[17:]}"
-    # A pipeline of C iterators: no Python frame, and so no thread switch, inside one id.
-    return map("".join, itertools.product((prefix,), *[_HEX_BYTES] * 6)).__next__
+    # A pipeline of C iterators: no Python frame, and so no thread switch, inside one id. The last byte is added
+    # to what 256 ids share.
+    blocks = map("".join, itertools.product((prefix,), *[_HEX_BYTES] * 5))
+    ids = map(partial(map, operator.add), map(itertools.repeat, blocks), itertools.repeat(_HEX_BYTES))
+    return itertools.chain.from_iterable(ids).__next__
 
 
 _new_id = id_source()

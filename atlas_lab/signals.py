@@ -79,6 +79,18 @@ class OrderedSignal(blinker.Signal):
             yield slot
 
 
+class CoreSignals(dict[Enum, OrderedSignal]):
+    """The signals of the members of `EventType` that were used; the others come into being when they are looked up."""
+
+    def __init__(self, table: SignalTable) -> None:
+        super().__init__()
+        self._table = weakref.proxy(table)
+
+    def __missing__(self, event_type: Enum) -> OrderedSignal:
+        signal: OrderedSignal = self._table.signal(event_type)
+        return signal
+
+
 class SignalTable:
     """The signals of one bus, and who is connected to them. Everything that changes it holds `lock`.
 
@@ -90,8 +102,8 @@ class SignalTable:
     ----------
     lock : RLock
         Re-entrant, because the garbage collector may run a finalizer that publishes anywhere.
-    core : dict of EventType to OrderedSignal
-        For the hot path; types that are new, or not of this Enum, go through `signal`.
+    core : CoreSignals
+        For the hot path; types that are not of `EventType` go through `signal`.
     everything : OrderedSignal
         Holds the subscriptions to every type.
     deliveries, misses, errors : int
@@ -100,7 +112,7 @@ class SignalTable:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.core: dict[Enum, OrderedSignal] = {}
+        self.core = CoreSignals(self)
         self.everything = OrderedSignal(self, None)
         self.bus: Callable[[], Any] = gone
         self.closed = False
