@@ -19,7 +19,7 @@ from msgspec.structs import force_setattr
 
 from .arguments import refuse
 from .delivery import Delivering, joined
-from .dispatch import Frame, Turn, check_depth, give_back, handling
+from .dispatch import Frame, Turn, check_depth, enter, give_back, innermost, leave
 from .errors import HandlerErrors, MiddlewareError, PublishDepthError
 from .events import UNCHECKED, Event, EventId, EventType, check_event_type, check_source, own_metadata, unnumbered
 from .pipeline import Stage
@@ -126,13 +126,13 @@ class EventBus(Delivering, Reporting):
         """
         if source is not None and source.__class__ is not str:
             check_source(source)
-        outer = handling.get()
+        outer = innermost()
         event: Event[Any] = Event(
             event_type,
             data,
             source,
             {} if metadata is None else own_metadata(metadata),
-            self._new_id(),
+            next(self._ids),
             self._clock(),
             None if outer is None else outer.event_id,
             self._path,
@@ -174,7 +174,7 @@ class EventBus(Delivering, Reporting):
         """
         if not isinstance(event, Event):
             raise refuse("event", event, "an Event (see publish for what is none yet)")
-        errors = self._process(self._adopted(event), handling.get())
+        errors = self._process(self._adopted(event), innermost())
         if errors:
             raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
         return event.id
@@ -207,8 +207,8 @@ class EventBus(Delivering, Reporting):
         published
         """
         check_event_type(event_type)
-        event = Event(event_type, data, source, own_metadata(metadata), self._new_id(), self._clock())
-        errors = await self._process_async(self._adopted(event), handling.get())
+        event = Event(event_type, data, source, own_metadata(metadata), next(self._ids), self._clock())
+        errors = await self._process_async(self._adopted(event), innermost())
         if errors:
             raise HandlerErrors(f"{len(errors)} handler(s) failed", errors)
         return event.id
@@ -228,7 +228,7 @@ class EventBus(Delivering, Reporting):
         """
         before = outer
         if route is not None:
-            before = handling.get()  # the event had to wait
+            before = innermost()  # the event had to wait
         else:
             if outer is not None and outer.depth >= self._max_depth and event.type is not EventType.HANDLER_ERROR:
                 check_depth(outer, event.type, self._max_depth)
@@ -286,7 +286,7 @@ class EventBus(Delivering, Reporting):
             frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
             token = slot = None
             try:
-                token = handling.set(frame)
+                token = enter(frame)
                 for slot in route.slots:
                     try:
                         slot(event)
@@ -301,9 +301,9 @@ class EventBus(Delivering, Reporting):
                 raise
             finally:
                 if token is None:  # an interrupt came before it was kept
-                    handling.set(before)
+                    enter(before)
                 else:
-                    handling.reset(token)
+                    leave(token)
                 if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
                     frame.depth = 0
         if self._parent is not None:
@@ -318,7 +318,7 @@ class EventBus(Delivering, Reporting):
     def _adopted(self, event: Event[Any]) -> Event[Any]:
         """Return a copy of an event from elsewhere, with what it lacks filled in."""
         check_event_type(event.type, "event.type")
-        outer = handling.get()
+        outer = innermost()
         parent_id = event.parent_id or (None if outer is None else outer.event_id)
         scope = self._path if event.scope is None else event.scope
         return unnumbered(event.replace(parent_id=parent_id, scope=scope))

@@ -9,7 +9,7 @@ from inspect import iscoroutine
 from threading import get_ident
 from typing import Any
 
-from .dispatch import Frame, Pause, Turn, find_turn, handling
+from .dispatch import Frame, Pause, Turn, enter, find_turn, innermost
 from .errors import BusClosedError, HandlerErrors, MiddlewareError, PublishDepthError
 from .events import Event, EventId, EventType, unnumbered
 from .naming import describe
@@ -32,10 +32,10 @@ class Delivering(Subscribing):
         if route.slots:
             around = None if outer is None else outer.under_way()
             frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
-            before = handling.get()  # not `outer`, if the event had to wait
+            before = innermost()  # not `outer`, if the event had to wait
             slot: Slot | None = None
             try:
-                handling.set(frame)
+                enter(frame)
                 for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
                     try:
                         result = (slot if subscription.paused else subscription.invoke)(event)
@@ -52,7 +52,7 @@ class Delivering(Subscribing):
                 route.abandon(slot)
                 raise
             finally:
-                handling.set(before)  # not by a token: an interrupt may come before it is kept
+                enter(before)  # not by a token: an interrupt may come before it is kept
                 if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
                     frame.depth = 0
         if self._parent is not None:
@@ -168,6 +168,11 @@ class Delivering(Subscribing):
         except PublishDepthError:
             logger.exception("reports of errors are going in a circle")
 
+    def _process(
+        self, event: Event[Any], outer: Frame | None, route: Route | None = None, turn: Turn | None = None
+    ) -> list[Exception] | None:
+        raise NotImplementedError
+
     def publish(self, event_type: Enum, data: object = None, source: str | None = None) -> EventId:
         """Publish an event."""
         raise NotImplementedError
@@ -243,4 +248,5 @@ class Results:
 
 
 def joined(errors: list[Exception] | None, more: list[Exception] | None) -> list[Exception] | None:
+    """Return the errors of two deliveries as one list; None if there are none."""
     return errors if not more else [*(errors or ()), *more]

@@ -44,8 +44,13 @@ class Frame(msgspec.Struct, gc=False):
         return self if self.depth and (self.turn is None or self.turn.open) else None
 
 
-handling: ContextVar[Frame | None] = ContextVar("atlas_lab.handling", default=None)
-"""The innermost dispatch of the running context; copied into threads and tasks with it."""
+_handling: ContextVar[Frame | None] = ContextVar("atlas_lab.handling", default=None)
+
+# The innermost dispatch of the running context, which goes into threads and tasks with it. Its methods have names of
+# their own because Python finds them a hundred nanoseconds sooner by these than on the variable.
+innermost = _handling.get
+enter = _handling.set
+leave = _handling.reset
 
 Waiting: TypeAlias = tuple[Event[Any], Route, Frame | None]
 
@@ -86,7 +91,7 @@ def give_back(lock: Any) -> None:
     Python looks for interrupts only where a call ends and where a function begins, so between `try` and the end of
     ``acquire()`` nothing comes but what that call itself raises, and then the lock is not owned.
     """
-    if lock._is_owned():
+    if lock._is_owned():  # noqa: SLF001 - what threading.Condition asks of an RLock, too
         lock.release()
 
 

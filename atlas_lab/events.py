@@ -7,7 +7,7 @@ import operator
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -151,19 +151,19 @@ def event_type_name(event_type: Enum) -> str:
 _HEX_BYTES = tuple(f"{byte:02x}" for byte in range(256))
 
 
-def id_source() -> Callable[[], EventId]:
-    """Return a function that makes a new event id at each call, faster than any ``uuid`` function.
+def id_stream() -> Iterator[EventId]:
+    """Return new event ids without end, made faster than by any ``uuid`` function.
 
-    An id is a UUID of version 8 (RFC 9562, section 5.8): 74 random bits drawn once for the source,
-    then a count of 48 bits. Ids of one source sort in the order they were made. Two sources never
+    An id is a UUID of version 8 (RFC 9562, section 5.8): 74 random bits drawn once for the stream,
+    then a count of 48 bits. Ids of one stream sort in the order they were made. Two streams never
     share an id, so long as neither is carried across a fork; a bus renews its own there.
 
     Examples
     --------
     >>> import uuid
-    >>> from atlas_lab.events import id_source
-    >>> new_id = id_source()
-    >>> first, second = new_id(), new_id()
+    >>> from atlas_lab.events import id_stream
+    >>> ids = id_stream()
+    >>> first, second = next(ids), next(ids)
     >>> first < second, uuid.UUID(first).version
     (True, 8)
     """
@@ -174,15 +174,15 @@ def id_source() -> Callable[[], EventId]:
     # to what 256 ids share.
     blocks = map("".join, itertools.product((prefix,), *[_HEX_BYTES] * 5))
     ids = map(partial(map, operator.add), map(itertools.repeat, blocks), itertools.repeat(_HEX_BYTES))
-    return itertools.chain.from_iterable(ids).__next__
+    return itertools.chain.from_iterable(ids)
 
 
-_new_id = id_source()
+_ids = id_stream()
 
 
 def _renew_ids() -> None:
-    global _new_id
-    _new_id = id_source()
+    global _ids
+    _ids = id_stream()
 
 
 if hasattr(os, "register_at_fork"):
@@ -191,7 +191,7 @@ if hasattr(os, "register_at_fork"):
 
 def new_event_id() -> EventId:
     """Return a new event id, unique across processes and forks."""
-    return _new_id()
+    return next(_ids)
 
 
 UNCHECKED = -(2**100)

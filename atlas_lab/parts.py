@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, Self, SupportsIndex
 from .arguments import check_callable, check_choice, check_count, check_optional
 from .background import Background
 from .dispatch import Pause, Waiting
-from .events import EventId, id_source
+from .events import EventId, id_stream
 from .forks import survive_forks
 from .history import History
 from .pipeline import Middleware, MiddlewareFunction, Pipeline
@@ -48,7 +48,7 @@ class BusParts:
         self._clock = clock
         self._max_depth = max_depth
         self._path = name or ""
-        self._new_id = new_id or id_source()
+        self._ids = id_stream() if new_id is None else iter(new_id, object())
         self._signals = SignalTable()
         self._signals.bus = weakref.ref(self)
         self._lock = self._signals.lock
@@ -70,7 +70,7 @@ class BusParts:
     def _start_anew(self) -> None:
         """Let go, in the child of a fork, of what threads and tasks of the parent process were at."""
         if self._own_ids:
-            self._new_id = id_source()
+            self._ids = id_stream()
         me = get_ident()
         self._pauses = [pause for pause in self._pauses if pause.thread == me]
         self._releasing = me if self._releasing == me else None

@@ -19,7 +19,7 @@ import tracemalloc
 from pathlib import Path
 
 from atlas_lab import Event, EventBus
-from atlas_lab.events import id_source
+from atlas_lab.events import id_stream
 from benchmarks.harness import interval, machine, measure, ratio
 from benchmarks.peers import ALL, CHUNK, PACKAGES, blinker_send, handlers, ours
 
@@ -87,8 +87,8 @@ def memory(events=200_000):
         bus.publish(CHUNK, None, "model")
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    new_id = id_source()
-    kept = [Event(CHUNK, None, "model", id=new_id(), scope="") for _ in range(1_000_000)]
+    ids = id_stream()
+    kept = [Event(CHUNK, None, "model", id=next(ids), scope="") for _ in range(1_000_000)]
     gc.collect()
     passes = []
     for _ in range(5):
