@@ -20,9 +20,8 @@ from msgspec.structs import force_setattr
 from .arguments import refuse
 from .delivery import Delivering, joined
 from .dispatch import Frame, Turn, check_depth, enter, give_back, innermost, leave
-from .errors import HandlerErrors, MiddlewareError, PublishDepthError
+from .errors import HandlerErrors, PublishDepthError
 from .events import UNCHECKED, Event, EventId, EventType, check_event_type, check_source, own_metadata, unnumbered
-from .pipeline import Stage
 from .reports import Reporting
 from .subscription import Route
 
@@ -239,13 +238,13 @@ class EventBus(Delivering, Reporting):
             unchanged = True
             if stage is not None:
                 force_setattr(event, "seq", 0)
-                processed = self._run_middleware(stage, event)
+                processed = stage.run(event)
                 if processed is None:
                     return None
                 if signals.closed:  # by a middleware
                     signals.check_open()
                 if processed is not event:
-                    unchanged, event = False, processed
+                    unchanged, event = False, self._made_ours(processed)
                     signal = signals.signal(event.type)
             history = self._history
             lock = self._lock
@@ -323,22 +322,11 @@ class EventBus(Delivering, Reporting):
         scope = self._path if event.scope is None else event.scope
         return unnumbered(event.replace(parent_id=parent_id, scope=scope))
 
-    def _run_middleware(self, stage: Stage, stamped: Event[Any]) -> Event[Any] | None:
-        """Step 2: return what the middleware makes of an event, None if it was dropped."""
-        try:
-            event = stage.run(stamped)
-        except MiddlewareError:
-            self._count_rejected()
-            raise
-        if event is None:
-            self._count_rejected()
-        elif event.seq or event.scope is None:  # an event from elsewhere is not ours to number
-            event = event.replace(seq=0, scope=self._path if event.scope is None else event.scope)
+    def _made_ours(self, event: Event[Any]) -> Event[Any]:
+        """Return what a middleware gave for an event: one from elsewhere is not ours to number."""
+        if event.seq or event.scope is None:
+            return event.replace(seq=0, scope=self._path if event.scope is None else event.scope)
         return event
-
-    def _count_rejected(self) -> None:
-        with self._lock:
-            self._rejected += 1
 
     @property
     def parent_bus(self) -> EventBus | None:

@@ -118,7 +118,9 @@ def check_event_types(value: object, argument: str = "event_type") -> tuple[Enum
     ValueError
         If the iterable is empty.
     """
-    if isinstance(value, Enum | str | type) or not isinstance(value, Iterable):
+    if isinstance(value, Enum):
+        return (value,)
+    if isinstance(value, str | type) or not isinstance(value, Iterable):
         return (check_event_type(value, argument),)
     types = {event_type_name(one): one for one in (check_event_type(one, argument) for one in value)}
     if not types:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from functools import partial
+from types import FunctionType
 
 
 def message_of(error: BaseException) -> str:
@@ -46,6 +47,8 @@ def code_location(filename: str, line: int) -> str:
 
 def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine to await."""
+    if isinstance(function, FunctionType) and not function.__dict__:  # where a mark as async would stand
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     while isinstance(function, partial):
         function = function.func
     if inspect.iscoroutinefunction(function):

@@ -58,7 +58,6 @@ class BusParts:
         self._waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self._parent: Any = None
         self._scopes: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._rejected = 0
         # Deliveries leave the direct way while the bus is paused, and always when nested="queued".
         self._detour = nested == "queued"
         self._pauses: list[Pause] = []

@@ -123,10 +123,10 @@ class Middleware:
 class Stage:
     """A snapshot of the entries that are switched on, in order. A change makes a new one."""
 
-    __slots__ = ("_lock", "entries", "passes", "retired", "steps")
+    __slots__ = ("_pipeline", "entries", "passes", "retired", "steps")
 
-    def __init__(self, entries: tuple[Middleware, ...], lock: AbstractContextManager[object]) -> None:
-        self._lock = lock
+    def __init__(self, pipeline: Pipeline, entries: tuple[Middleware, ...]) -> None:
+        self._pipeline = pipeline
         self.entries = entries
         # A list, because switching an entry off replaces its step also for the event in flight.
         self.steps: list[MiddlewareFunction] = [entry.function for entry in entries]
@@ -196,15 +196,17 @@ class Stage:
         return MiddlewareError(self.entries[position].name, problem)
 
     def _count(self, actions: list[str]) -> None:
-        with self._lock:
+        with self._pipeline.lock:
             self._book(actions)
 
     def _book(self, actions: list[str]) -> None:
+        if actions[-1] in {"dropped", "raised"}:
+            self._pipeline.rejected += 1
         for entry, action in zip(self.entries, actions, strict=False):
             entry.counts[action] += 1
 
     def _time(self, entry: Middleware, seconds: float) -> None:
-        with self._lock:
+        with self._pipeline.lock:
             entry.timed += 1
             entry.timed_seconds += seconds
 
@@ -224,14 +226,17 @@ class Pipeline:
         All entries in order, switched on or off.
     stage : Stage or None
         What the next event runs through; None when no entry is switched on.
+    rejected : int
+        Events that an entry dropped or failed on.
     """
 
-    __slots__ = ("entries", "lock", "stage")
+    __slots__ = ("entries", "lock", "rejected", "stage")
 
     def __init__(self, lock: AbstractContextManager[object]) -> None:
         self.lock = lock
         self.entries: tuple[Middleware, ...] = ()
         self.stage: Stage | None = None
+        self.rejected = 0
 
     def add(
         self, function: MiddlewareFunction, name: str | None = None, before: Middleware | str | None = None
@@ -283,7 +288,7 @@ class Pipeline:
     def rebuild(self) -> None:
         """Make the stage for the next event from the entries that are switched on. Called under the lock."""
         active = tuple(entry for entry in self.entries if entry.enabled)
-        old, self.stage = self.stage, Stage(active, self.lock) if active else None
+        old, self.stage = self.stage, Stage(self, active) if active else None
         if old is not None:
             old.settle()
             old.retired = True

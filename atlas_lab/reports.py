@@ -159,7 +159,7 @@ class Reporting(BusParts):
             accepted=self._history.accepted,
             calls=signals.deliveries - signals.misses,
             errors=signals.errors,
-            rejected=self._rejected,
+            rejected=self._pipeline.rejected,
             by_type={name: signal.accepted for name, signal in used if signal.accepted},
             dead_letters={name: signal.dead_letters for name, signal in used if signal.dead_letters},
             subscriptions=len(signals.subscriptions()),
