@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from inspect import iscoroutine
 from threading import get_ident
 from typing import Any
 
@@ -36,14 +35,17 @@ class Delivering(Subscribing):
             slot: Slot | None = None
             try:
                 enter(frame)
-                for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
+                for place, slot in enumerate(route.slots, -route.ahead):
+                    subscription = route.subscriptions[place] if place >= 0 else None
                     try:
-                        result = (slot if subscription.paused else subscription.invoke)(event)
-                        if iscoroutine(result):
+                        result = (slot if subscription is None else subscription.awaitable(slot))(event)
+                        if isinstance(result, Coroutine):
                             await result
                     except PublishDepthError:
                         raise
-                    except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
+                    except Exception as error:
+                        if subscription is None:
+                            raise
                         report = self._note_failure(subscription, event, error)
                         if report is not None:
                             await self._report_async(report, subscription)

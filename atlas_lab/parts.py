@@ -155,6 +155,19 @@ class BusParts:
             for one in waiting:
                 one.bus_closed()
 
+    def _record(self, recorder: Any) -> None:
+        """Have what happens from now on recorded by one more."""
+        with self._lock:
+            self._record_with((*self._signals.recorders, recorder))
+
+    def _stop_recording(self, recorder: Any) -> None:
+        with self._lock:
+            self._record_with(tuple(one for one in self._signals.recorders if one is not recorder))
+
+    def _record_with(self, recorders: tuple[Any, ...]) -> None:
+        self._signals.record_with(recorders)
+        self._pipeline.record_with(recorders)
+
     def _enlist(self, waiting: object) -> None:
         """Have something that waits for events told when the bus is closed; it is not kept alive."""
         with self._lock:

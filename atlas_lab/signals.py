@@ -74,7 +74,7 @@ class OrderedSignal(blinker.Signal):
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
         """Yield what to call for an event, in the order of delivery."""
         route = self.table.route(self)
-        for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
+        for slot, subscription in zip(route.slots[route.ahead :], route.subscriptions, strict=True):
             subscription.count()
             yield slot
 
@@ -106,6 +106,8 @@ class SignalTable:
         For the hot path; types that are not of `EventType` go through `signal`.
     everything : OrderedSignal
         Holds the subscriptions to every type.
+    recorders : tuple
+        Who writes down the deliveries, while a recording is on.
     deliveries, misses, errors : int
         Calls of handlers as dispatched, those that did not take place, and those that raised.
     """
@@ -116,6 +118,7 @@ class SignalTable:
         self.everything = OrderedSignal(self, None)
         self.bus: Callable[[], Any] = gone
         self.closed = False
+        self.recorders: tuple[Any, ...] = ()
         self.deliveries = self.misses = self.errors = 0
         self._by_name: dict[str, OrderedSignal] = {}
         self._latest: dict[int, OrderedSignal] = {}
@@ -202,22 +205,35 @@ class SignalTable:
                 self._by_key[subscription.key] = namesakes
         self.invalidate(subscription)
         # The token may live on in somebody's hands; the handler and what it holds need not.
-        subscription.slot = subscription.invoke = subscription.miss
+        subscription.slot, subscription.awaited = subscription.miss, None
         subscription.recover = gone
         return True
 
     def invalidate(self, subscription: Subscription) -> None:
         """Drop the routes that a subscription is part of, and take it out of dispatches under way."""
-        self._changes += 1
         for signal in subscription.places if subscription.event_types else self.all():
-            route, signal.route = signal.route, None
-            if route is not None:
-                self._retired.append((signal, route.subscriptions, route.dispatches))
-                del route  # the last reference, unless a dispatch is under way
+            self._retire(signal)
             for reference in signal.routes:
                 under_way = reference()
                 if under_way is not None and (subscription.paused or not subscription.active):
                     under_way.take_out(subscription)
+
+    def _retire(self, signal: OrderedSignal) -> None:
+        """Have the next event of a type meet receivers that are looked up anew."""
+        self._changes += 1
+        route, signal.route = signal.route, None
+        if route is not None:
+            self._retired.append((signal, route.subscriptions, route.dispatches))
+
+    def record_with(self, recorders: tuple[Any, ...]) -> None:
+        """Have the deliveries from now on recorded by these."""
+        with self.lock:
+            self._record_with(recorders)
+
+    def _record_with(self, recorders: tuple[Any, ...]) -> None:
+        self.recorders = recorders
+        for signal in self.all():
+            self._retire(signal)
 
     def route(self, signal: OrderedSignal) -> Route:
         """Return the current receivers of a signal."""
@@ -233,7 +249,7 @@ class SignalTable:
             if signal is not self.everything:
                 receivers += self.everything.receivers.values()
             connected = sorted((one for one in receivers if not one.paused), key=_delivery_order)
-            route = Route(tuple(connected))
+            route = Route(tuple(connected), self.recorders)
             if changes == self._changes:  # a finalizer may have run and subscribed in between
                 signal.routes = [known for known in signal.routes if known() is not None]
                 signal.routes.append(weakref.ref(route))

@@ -15,7 +15,7 @@ from .parts import BusParts
 from .payloads import PayloadType
 from .signals import OrderedSignal
 from .subscribers import annotated_payload, bind, only_from, only_once, only_where, typed
-from .subscription import Handler, Slot, Subscription
+from .subscription import SKIPPED, Handler, Slot, Subscription
 from .waiting import EventStream, running_loop, wait_for
 
 if TYPE_CHECKING:
@@ -382,18 +382,31 @@ class Subscribing(BusParts):
             call = typed(subscription, call, payload_type)
         if source is not None:
             call = only_from(subscription, call, source)
-        subscription.invoke = call
-        subscription.slot = call if home is None else self._start_later(subscription, call, home)
+        if home is not None:
+            subscription.awaited = call = self._recorded(subscription, call)
+            call = self._start_later(subscription, call, home)
+        subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
         return subscription
+
+    def _recorded(self, subscription: Subscription, call: Slot) -> Slot:
+        """Return a call of an async handler that is recorded while a recording is on: it is over when it was awaited."""
+
+        def call_recorded(event: Event[Any]) -> object:
+            result = call(event)
+            for recorder in self._signals.recorders:
+                result = recorder.awaiting(subscription, event, result)
+            return result
+
+        return call_recorded
 
     def _start_later(self, subscription: Subscription, call: Slot, home: AbstractEventLoop) -> Slot:
         """Return what a plain publish calls in place of an async handler."""
 
         def start(event: Event[Any]) -> None:
             coroutine: Any = call(event)
-            if coroutine is not None:  # None when a filter let the event pass by
+            if coroutine is not SKIPPED:
                 self._background.start(coroutine, home, lambda error: self._task_failed(subscription, event, error))
 
         return start

@@ -15,6 +15,9 @@ from typing import Any, Protocol, Self, TypeAlias
 from .events import Event, event_type_name
 from .naming import code_location, describe
 
+SKIPPED = object()
+"""What a slot returns that did not call its handler."""
+
 Handler: TypeAlias = Callable[[Event[Any]], object]
 Slot: TypeAlias = Callable[[Event[Any]], object]
 
@@ -82,8 +85,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "__weakref__", "_misses", "active", "code", "created_at", "dispatches", "errors", "event_types",
-        "filters", "handler_name", "invoke", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
+        "__weakref__", "_misses", "active", "awaited", "code", "created_at", "dispatches", "errors", "event_types",
+        "filters", "handler_name", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
         "recover", "signals", "slot",
     )  # fmt: skip
 
@@ -117,9 +120,10 @@ class Subscription:
         self.rank = (0, 0)
         self.places: list[Any] = []
         self.recover: Callable[[], Handler | None] = gone
-        # What is called with an event that a route delivers, and what an awaiting publisher calls instead.
+        # What is called with an event that a route delivers, and what an awaiting publisher calls instead if the
+        # handler is async.
         self.slot: Slot = self.miss
-        self.invoke: Slot = self.miss
+        self.awaited: Slot | None = None
 
     @property
     def calls(self) -> int:
@@ -153,6 +157,10 @@ class Subscription:
                 self.paused = paused
                 self.signals.invalidate(self)
 
+    def awaitable(self, slot: Slot) -> Slot:
+        """Return what a publisher that awaits calls in place of `slot`."""
+        return slot if self.awaited is None or self.paused else self.awaited
+
     def count(self) -> None:
         """Count a call that comes from outside a dispatch."""
         with self.signals.lock:
@@ -164,7 +172,7 @@ class Subscription:
         with self.signals.lock:
             self._misses += 1
             self.signals.misses += 1
-        return None
+        return SKIPPED
 
     def failed(self, error: BaseException) -> None:
         """Note that the handler raised."""
@@ -193,20 +201,24 @@ class Route:
     ----------
     subscriptions : tuple of Subscription
     slots : list of callable
-        What to call, one for each subscription, no two the same object. A list, so that taking one out
-        reaches the dispatches that are under way.
+        What to call, no two the same object: what recordings collect events with, then one for each
+        subscription. A list, so that taking one out reaches the dispatches that are under way.
+    ahead : int
+        How many slots stand in front of those of the subscriptions.
     dispatches : int
         How many events went through; the bus adds to it under the lock.
     """
 
-    __slots__ = ("__weakref__", "_built", "dispatches", "slots", "subscriptions")
+    __slots__ = ("__weakref__", "_built", "_recorders", "ahead", "dispatches", "slots", "subscriptions")
 
-    def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
+    def __init__(self, subscriptions: tuple[Subscription, ...], recorders: tuple[Any, ...] = ()) -> None:
         self.subscriptions = subscriptions
-        self.slots: list[Slot] = []
+        self._recorders = recorders
+        self.slots: list[Slot] = [recorder.collect for recorder in recorders]
+        self.ahead = len(recorders)
         taken: set[int] = set()
         for subscription in subscriptions:
-            slot = subscription.slot
+            slot = self._recorded(subscription, subscription.slot)
             if id(slot) in taken:  # one handler subscribed twice
                 slot = _same_call(slot)
             taken.add(id(slot))
@@ -214,12 +226,17 @@ class Route:
         self._built = tuple(self.slots)
         self.dispatches = 0
 
+    def _recorded(self, subscription: Subscription, slot: Slot) -> Slot:
+        for recorder in self._recorders:
+            slot = recorder.around(subscription, slot)
+        return slot
+
     def position(self, slot: Slot | None) -> int:
-        """Return the place of a slot, as it was built or as it is now; -1 for None."""
+        """Return the place of a slot's subscription, as it was built or as it is now; -1 if it is of none."""
         for slots in (self._built, self.slots):
-            for position, other in enumerate(slots):
+            for position, other in enumerate(slots, -self.ahead):
                 if other is slot:
-                    return position
+                    return max(position, -1)
         return -1
 
     def abandon(self, last: Slot | None) -> None:
@@ -231,7 +248,7 @@ class Route:
         """Make a dispatch that is under way pass over a subscription."""
         for position, other in enumerate(self.subscriptions):
             if other is subscription:
-                self.slots[position] = subscription.miss
+                self.slots[position + self.ahead] = self._recorded(subscription, subscription.miss)
 
 
 def _same_call(slot: Slot) -> Slot:
