@@ -79,15 +79,14 @@ def test_iso_time_of_no_date(timestamp):
 
 @pytest.mark.parametrize(
     "what",
-    [CHUNK, [CHUNK], {CHUNK, STARTED}, (one for one in [CHUNK, STARTED]), lambda event: event.type is CHUNK],
-    ids=["member", "list", "set", "generator", "predicate"],
+    [CHUNK, [CHUNK], {CHUNK, STARTED}, (CHUNK, STARTED), lambda event: event.type is CHUNK],
+    ids=["member", "list", "set", "tuple", "predicate"],
 )
 def test_keep_and_drop_are_opposites(what):
     """By member, members or predicate, keep lets pass exactly what drop drops, and both pass the very same event."""
-    chosen = list(what) if not isinstance(what, Enum) and not callable(what) else what
     for event, meant in ((Event(CHUNK), True), (Event(HEALTH), False)):
-        assert keep(chosen)(event) is (event if meant else None)
-        assert drop(chosen)(event) is (None if meant else event)
+        assert keep(what)(event) is (event if meant else None)
+        assert drop(what)(event) is (None if meant else event)
 
 
 def test_one_pass_iterables_are_read_once():
