@@ -11,9 +11,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+import msgspec
 import pytest
 
-from atlas_lab import BusClosedError, Event, EventBus, EventType, ScopedEventBus
+from atlas_lab import BusClosedError, Event, EventBus, EventType, PublishDepthError, ScopedEventBus
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -296,3 +297,25 @@ def test_emit_inside_a_handler_is_caused_by_its_event():
     bus.subscribe(CHUNK, lambda event: bus.emit(Event(DONE)))
     first = bus.publish(CHUNK)
     assert bus.history[-1].parent_id == first
+
+
+@pytest.mark.parametrize("nested", ["immediate", "queued"])
+def test_a_runaway_of_emits_is_stopped(nested):
+    """An emit inside a handler is nested as a publish is, and as deep as ``max_depth`` allows."""
+    bus = EventBus(nested=nested, max_depth=5)
+    bus.subscribe(CHUNK, lambda event: bus.emit(Event(CHUNK)))
+    with pytest.raises(PublishDepthError):
+        bus.emit(Event(CHUNK))
+    assert len(bus.history) == 5
+
+
+def test_emit_takes_an_event_of_an_event_type():
+    """What is none is refused by name, with what came."""
+    with pytest.raises(
+        TypeError, match=r"^event must be an Event \(see publish for what is none yet\), got EventType "
+    ):
+        EventBus().emit(CHUNK)
+    broken = Event(CHUNK)
+    msgspec.structs.force_setattr(broken, "type", "stream.chunk")
+    with pytest.raises(TypeError, match=r"^event\.type must be a member of an Enum, got str 'stream.chunk'"):
+        EventBus().emit(broken)
