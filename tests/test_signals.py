@@ -104,6 +104,39 @@ def test_disconnecting_ends_every_subscription_of_the_receiver_to_that_type(weak
     signal.disconnect(listener.hear)
 
 
+def test_a_receiver_may_leave_while_another_is_looked_for():
+    """Comparing receivers runs their own code, which may end subscriptions; those are passed over."""
+    bus = EventBus()
+
+    class Leaving:
+        __hash__ = None
+
+        def __call__(self, event: Event[Any]) -> None:
+            pass
+
+        def __eq__(self, other: object) -> bool:
+            for token in tokens:
+                token()
+            return False
+
+    tokens = [bus.subscribe(CHUNK, Leaving()) for _ in range(3)]
+    bus.get_signal(CHUNK).disconnect(print)
+    assert bus.subscriptions() == []
+
+
+def test_the_end_of_one_of_two_leaves_the_other_to_be_replaced():
+    """Of two subscriptions of one decorated function, the one that is left still gives way when its cell runs again."""
+    bus = EventBus()
+    cell = compile("@bus.on(CHUNK)\n@bus.on(DONE)\ndef hear(event): pass", "cell", "exec")
+    names = {"__name__": "notebook", "bus": bus, "CHUNK": CHUNK, "DONE": DONE}
+    exec(cell, names)
+    first, second = bus.subscriptions()
+    first()
+    exec(cell, names)
+    assert not second.active
+    assert len(bus.subscriptions()) == 2
+
+
 def test_what_listens_to_a_type_and_others_leaves_all_of_them():
     """A subscription to several types that is disconnected from one of their signals ends as a whole."""
     bus = EventBus()

@@ -72,6 +72,11 @@ def test_a_seed_keeps_the_same_places(rate, seed):
     assert passing(sample(rate, seed=seed), events) == expected
 
 
+def test_an_event_whose_draw_is_the_rate_is_dropped():
+    """What is kept is drawn below the rate, so that a rate of 0 keeps nothing, not even a draw of 0."""
+    assert sample(random.Random(7).random(), seed=7)(Event(CHUNK)) is None
+
+
 def test_rates_at_the_ends():
     """A rate of 0 drops every event and a rate of 1 none."""
     events = [Event(CHUNK, n) for n in range(500)]
@@ -395,7 +400,7 @@ async def later(event):
         (lambda: sample(True), TypeError, "rate must be a number, got bool"),
         (lambda: sample(1.5), ValueError, "rate must be a probability from 0 to 1, got 1.5"),
         (lambda: sample(float("nan")), ValueError, "rate must be a probability"),
-        (lambda: sample(0.5, seed=[1]), TypeError, "seed must be an int"),
+        (lambda: sample(0.5, seed=[1]), TypeError, r"^seed must be an int, float, str, bytes or None, got list \[1\]$"),
         (lambda: sample(0.5, types="chunk"), TypeError, "types must be a member of an Enum"),
         (lambda: sample(0.5, types=[]), ValueError, "types is empty"),
         (lambda: rate_limit(0), ValueError, "max_events must be 1 or more, got 0"),
