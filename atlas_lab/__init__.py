@@ -40,6 +40,10 @@ if _TYPE_CHECKING:
     from .datasets import QuakeEvent as QuakeEvent
     from .datasets import load_flights as load_flights
     from .datasets import load_quakes as load_quakes
+    from .experiments import fit as fit
+    from .experiments import latency as latency
+    from .experiments import summarize as summarize
+    from .experiments import throughput as throughput
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
     from .middleware import dedupe as dedupe
@@ -53,16 +57,21 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .replay import ReplayClock as ReplayClock
+    from .replay import Replayed as Replayed
+    from .replay import replay as replay
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
+    "experiments": ("fit", "latency", "summarize", "throughput"),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "replay": ("ReplayClock", "Replayed", "replay"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
