@@ -57,9 +57,9 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
-    from .replay import ReplayClock as ReplayClock
-    from .replay import Replayed as Replayed
-    from .replay import replay as replay
+    from .replaying import ReplayClock as ReplayClock
+    from .replaying import Replayed as Replayed
+    from .replaying import replay as replay
 
 __version__ = "0.1.0"
 
@@ -71,7 +71,7 @@ _LAZY = {
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
-    "replay": ("ReplayClock", "Replayed", "replay"),
+    "replaying": ("ReplayClock", "Replayed", "replay"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -116,7 +116,9 @@ def named_systems(make: Make | None, against: Mapping[str, Make] | None) -> dict
     """Return what makes each system, by name, the base of comparisons first."""
     if make is not None:
         check_callable("make", make, "callable with a Configuration, or None for an EventBus")
-    systems: dict[str, Make] = {"atlas_lab": publisher} if make is None else {callable_name(make): make}
+    systems: dict[str, Make] = (
+        {"atlas_lab": publisher} if make is None else {callable_name(make).rpartition(".")[2]: make}
+    )
     if against is not None:
         check_kind("against", against, Mapping, "a mapping of names to what makes each system")
         for name, other in against.items():

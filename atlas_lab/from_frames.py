@@ -68,7 +68,7 @@ def from_frame(frame: pd.DataFrame, types: type[Enum] | Iterable[type[Enum]] = (
         return [read(value) for value in frame[name]] if name in columns else [read(None)] * len(frame)
 
     fields = {
-        "type": [known.get(name) or _unknown(name, row) for row, name in enumerate(frame["type"])],
+        "type": [known[name] if name in known else _unknown(name, row) for row, name in enumerate(frame["type"])],
         "data": frame["data"].tolist() if "data" in columns else [None] * len(frame),
         "source": column("source", _text),
         "metadata": column("metadata", _mapping),
@@ -84,6 +84,8 @@ def from_frame(frame: pd.DataFrame, types: type[Enum] | Iterable[type[Enum]] = (
 def _members(types: Any) -> dict[str, Enum]:
     """Return the event types by the names that they have in frames."""
     known: dict[str, Enum] = dict(EventType.__members__)
+    if not isinstance(types, type | Iterable):
+        raise refuse("types", types, "an Enum class, or several")
     for kind in (types,) if isinstance(types, type) else types:
         if not (isinstance(kind, type) and issubclass(kind, Enum)):
             raise refuse("types", kind, "an Enum class, or several")

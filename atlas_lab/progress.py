@@ -40,7 +40,7 @@ class Progress:
         self.title = title
         self.unit = unit
         self.done = 0
-        self._bars = _bars() if show else None  # now: importing tqdm later would hold up what is timed
+        self._bars: Any = _bars() if show else None  # now: importing tqdm later would hold up what is timed
         self._bar: Any = None
         self._due = float("inf") if self._bars is None else time.monotonic() + SHOWN_AFTER
 

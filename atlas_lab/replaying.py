@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from .arguments import check_callable, check_choice, check_kind, check_optional, refuse
 from .bus import EventBus
@@ -18,14 +18,6 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class HasHistory(Protocol):
-    """A bus, or anything else that keeps its events in ``history``."""
-
-    @property
-    def history(self) -> Iterable[Event[Any]]:
-        """The events, oldest first."""
 
 
 class ReplayClock:
@@ -94,7 +86,7 @@ class Replayed:
 
 
 def replay(
-    events: HasHistory | Iterable[Event[Any]] | pd.DataFrame,
+    events: EventBus | Iterable[Event[Any]] | pd.DataFrame,
     onto: EventBus | Callable[[Event[Any]], EventBus],
     *,
     speed: float | None = None,
@@ -208,10 +200,10 @@ def replay(
     recorded = {event.id: event for event in given}
     new_ids: dict[EventId, EventId] = {}
     before = onto.history.accepted if isinstance(onto, EventBus) else 0
-    pace = None if speed is None else Pace(speed, sleep, timer)
     causes = Causes()
-    start = timer()
     with Progress(len(chosen), "replay", "events", show=progress) as bar:
+        start = timer()
+        pace = None if speed is None else Pace(speed, sleep, timer)
         for event in chosen:
             try:
                 if pace is not None:
@@ -231,7 +223,7 @@ def replay(
                 )
                 raise
             bar.advance()
-    seconds = timer() - start
+        seconds = timer() - start
     after = onto.history.accepted if isinstance(onto, EventBus) else 0
     first, last = (before + 1, after) if after > before else (None, None)
     skipped = len(given) - len(chosen)
