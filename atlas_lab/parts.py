@@ -135,6 +135,11 @@ class BusParts:
         return self._path
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """Returns the time of this bus, in seconds since the epoch."""
+        return self._clock
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._signals.closed

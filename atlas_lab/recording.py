@@ -278,10 +278,14 @@ class Recorder:
             try:
                 outcome = function(event)
                 ended = clock()
-                if outcome is None:
+                if outcome is event:
+                    action = "passed"
+                    if metadata or event.metadata:
+                        changed = _changes(event, metadata, event)
+                elif outcome is None:
                     action = "dropped"
                 elif isinstance(outcome, Event):
-                    action = "passed" if outcome is event else "transformed"
+                    action = "transformed"
                     changed = _changes(event, metadata, outcome)
             except BaseException:
                 ended = clock()

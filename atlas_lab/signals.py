@@ -125,6 +125,7 @@ class SignalTable:
         self._retired: list[tuple[OrderedSignal, tuple[Subscription, ...], int]] = []
         self._orphans: deque[Subscription] = deque()
         self._lost: deque[Subscription] = deque(maxlen=100)
+        self._departed: deque[Subscription] = deque(maxlen=100)
         self._by_key: dict[object, tuple[Subscription, ...]] = {}
         self._count = 0
         self._changes = 0
@@ -283,6 +284,12 @@ class SignalTable:
             receivers += signal.receivers.values()
         return sorted(dict.fromkeys(receivers), key=_delivery_order)
 
+    def departed(self) -> list[Subscription]:
+        """Return the latest subscriptions that ended because the object of their handler was gone."""
+        with self.lock:
+            self._bury()
+            return list(self._departed)
+
     def orphan(self, subscription: Subscription) -> None:
         """Note that the object whose method handled the events is gone.
 
@@ -301,8 +308,10 @@ class SignalTable:
         while self._orphans:
             subscription = self._orphans.popleft()
             calls = subscription.calls
-            if self.disconnect(subscription) and not calls:
-                self._lost.append(subscription)
+            if self.disconnect(subscription):
+                self._departed.append(subscription)
+                if not calls:
+                    self._lost.append(subscription)
 
     def mourn(self) -> None:
         """Log the subscriptions whose object was gone before an event came. Not called under the lock."""

@@ -316,6 +316,21 @@ class Subscribing(BusParts):
         """Return the active subscriptions, in the order in which they would receive one event."""
         return self._signals.subscriptions()
 
+    def departed(self) -> list[Subscription]:
+        """Return the latest 100 subscriptions that ended because their object was garbage-collected, oldest first.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> class Agent:
+        ...     def work(self, event): ...
+        >>> bus = EventBus()
+        >>> _ = bus.subscribe(EventType.AGENT_STARTED, Agent().work)
+        >>> bus.departed()
+        [<Subscription Agent.work to AGENT_STARTED: ended, 0 calls>]
+        """
+        return self._signals.departed()
+
     def get_signal(self, event_type: Enum) -> OrderedSignal:
         """Return the Blinker signal behind an event type.
 
