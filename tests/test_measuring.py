@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -119,9 +120,10 @@ def test_an_interrupt_waits_for_the_threads():
     def call():
         if next(interrupts, False):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.001)  # so that they are still at it when the interrupt arrives
 
     with pytest.raises(KeyboardInterrupt):
-        timed(Way("interrupting", call, threads=2), 1000)
+        timed(Way("interrupting", call, threads=2), 200)
     assert threading.active_count() == before
 
 
@@ -129,6 +131,7 @@ def test_an_interrupt_waits_for_the_threads():
 def test_the_collector_is_off_in_blocks_and_then_as_it_was(was_on):
     """A collection takes longer than many events, and would land in whichever block is under way."""
     states = set()
+    gc.unfreeze()
     frozen = gc.get_freeze_count()
     try:
         (gc.enable if was_on else gc.disable)()
