@@ -44,6 +44,7 @@ if _TYPE_CHECKING:
     from .experiments import latency as latency
     from .experiments import summarize as summarize
     from .experiments import throughput as throughput
+    from .doctor import subscription_doctor as subscription_doctor
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
     from .middleware import dedupe as dedupe
@@ -66,6 +67,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
     "experiments": ("fit", "latency", "summarize", "throughput"),
+    "doctor": ("subscription_doctor",),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
