@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, HandlerErrors, MiddlewareError, ScopedEventBus, safe_subscribe
+from atlas_lab import Event, EventBus, EventType, HandlerErrors, MiddlewareError, safe_subscribe
+
+from .making import MakesBuses
 
 STARTED = EventType.AGENT_STARTED
 STOPPED = EventType.AGENT_STOPPED
@@ -74,9 +76,7 @@ def run_threads(count: int, work: Callable[[int], object]) -> None:
         raise failures[0]
 
 
-class ErrorsContract:
-    make_bus: Callable[..., EventBus]
-
+class ErrorsContract(MakesBuses):
     # -- 17: errors of handlers
 
     @both_policies
@@ -1106,7 +1106,7 @@ class ErrorsContract:
     def test_22_each_bus_counts_its_own_dead_letters(self):
         """An event may be a dead letter on its scope and handled on the parent, or the other way round."""
         bus = self.make_bus()
-        scope = ScopedEventBus(parent=bus, scope_name="agent")
+        scope = self.make_scope(bus, "agent")
         bus.subscribe(STARTED, lambda event: None)
         scope.subscribe(STOPPED, lambda event: None)
         scope.publish(STARTED)
