@@ -2,6 +2,9 @@
 
 Importing it loads blinker, msgspec and the standard library. Names of other modules are loaded when
 they are first used.
+
+PYTEST_DONT_REWRITE: pytest, which would rewrite the asserts of a package with a plugin, then does not complain, or
+stop, when it is started where atlas_lab was imported before, as in a notebook.
 """
 
 from __future__ import annotations

@@ -622,7 +622,11 @@ class ErrorsContract(MakesBuses):
         assert seen == [] and len(bus.history) == 0
 
     @pytest.mark.parametrize("before", [0, 1])
-    @pytest.mark.parametrize("returned", ["an event", {"type": "x"}, True, False, 0, [], object(), Event], ids=repr)
+    @pytest.mark.parametrize(
+        "returned",
+        ["an event", {"type": "x"}, True, False, 0, [], object(), Event],
+        ids=["str", "dict", "True", "False", "0", "list", "object", "Event"],
+    )
     def test_19_anything_else_returned_is_a_middleware_error(self, returned, before):
         """The error names the entry and what it returned, on the first event and after events that passed."""
         bus = self.make_bus()
