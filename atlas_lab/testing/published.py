@@ -151,7 +151,7 @@ def record(bus: Bus) -> Iterator[Published]:
     >>> [(event.type.name, event.scope) for event in published]
     [('AGENT_STARTED', 'run/agent-1')]
     """
-    if not hasattr(bus, "subscribe"):
+    if isinstance(bus, type) or not hasattr(bus, "subscribe"):
         raise refuse("bus", bus, "an EventBus")
     published = Published()
     unsubscribe = bus.subscribe(None, published.take, weak=False, priority=sys.maxsize)
