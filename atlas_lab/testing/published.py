@@ -114,7 +114,7 @@ class Bus(Protocol):
     """What `record` needs of a bus."""
 
     def subscribe(
-        self, event_type: None, handler: Callable[[Event[Any]], object], *, weak: bool | None, priority: int
+        self, event_type: None, handler: Callable[[Event[Any]], object], *, priority: int
     ) -> Callable[[], object]:
         """As ``EventBus.subscribe``."""
 
@@ -154,7 +154,7 @@ def record(bus: Bus) -> Iterator[Published]:
     if isinstance(bus, type) or not hasattr(bus, "subscribe"):
         raise refuse("bus", bus, "an EventBus")
     published = Published()
-    unsubscribe = bus.subscribe(None, published.take, weak=False, priority=sys.maxsize)
+    unsubscribe = bus.subscribe(None, published.take, priority=sys.maxsize)
     try:
         yield published
     finally:
