@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import atlas_lab.testing
+
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 
 
@@ -139,3 +141,22 @@ def test_the_plugin_leaves_the_package_alone_until_a_fixture_is_used():
     program = "import sys, _atlas_lab_pytest; print([name for name in sys.modules if name.startswith('atlas_lab')])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_only_the_contract_needs_pytest():
+    """Recording and asserting work with any test runner; the contract is loaded when it is asked for."""
+    program = """
+import sys
+from atlas_lab.testing import assert_published, matching, record, TickingClock
+print([name for name in ("pytest", "unittest", "asyncio", "pandas") if name in sys.modules])
+from atlas_lab.testing import BusContract
+print("pytest" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nTrue\n"
+
+
+def test_a_misspelt_name_is_an_attribute_error():
+    """The module says that it has no such name, as any module does."""
+    with pytest.raises(AttributeError, match="'atlas_lab.testing' has no attribute 'BusContact'"):
+        atlas_lab.testing.BusContact
