@@ -89,11 +89,11 @@ def assert_published(
         raise AssertionError(f"how often {matcher} was published cannot be told: {_pushed_out(lost)}")
     if len(found) == times or (found and times is None):
         return [event for _, event in found]
-    message = f"{matcher} was published {times_said(len(found))}, "
     if times is None or (times == 1 and not found):
         message = f"{matcher} was not published"
     else:
-        message += f"not {times_said(times)}" if times else "and should not have been"
+        wanted = f"not {times_said(times)}" if times else "and should not have been"
+        message = f"{matcher} was published {times_said(len(found))}, {wanted}"
     if times is not None and len(found) > times:
         message += f":{listing(found)}"
     else:
