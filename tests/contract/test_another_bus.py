@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 import weakref
+from pathlib import Path
 from typing import Any, NoReturn, Self
 
+import atlas_lab
 from atlas_lab import EventBus, ScopedEventBus
-from atlas_lab.testing import BusContract
+from atlas_lab.testing import BusContract, contract
 
 
 class OtherBus:
@@ -63,3 +66,15 @@ class TestOtherBus(BusContract):
         if isinstance(parent, OtherBus):
             return parent.scope(scope_name, **options)
         return ScopedEventBus(parent, scope_name, **options)  # which says what is wrong with the parent
+
+
+def test_the_contract_uses_public_names_only():
+    """Whoever holds another bus to it needs none of our internals."""
+    private, public = [], dir(atlas_lab)
+    for path in Path(contract.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+                private.append(ast.unparse(node))
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("atlas_lab"):
+                private += [one.name for one in node.names if node.module != "atlas_lab" or one.name not in public]
+    assert {name for name in private if not name.startswith(("self.", "os._exit"))} == set()

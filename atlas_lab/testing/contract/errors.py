@@ -864,10 +864,8 @@ class ErrorsContract(MakesBuses):
             if data % 5:
                 expected[2]["raised" if data % 7 == 0 else "passed"] += 8
         for entry, counts in zip(entries, expected, strict=True):
-            stats = entry.stats._asdict()
-            assert {
-                name: stats[name] for name in ("passed", "transformed", "dropped", "raised") if stats[name]
-            } == counts
+            outcomes = {name: getattr(entry.stats, name) for name in ("passed", "transformed", "dropped", "raised")}
+            assert {name: number for name, number in outcomes.items() if number} == counts
         assert bus.stats().accepted == expected[2]["passed"]
 
     def test_20_an_entry_switched_off_under_way_does_not_count_what_it_never_saw(self):
