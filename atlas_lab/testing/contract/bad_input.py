@@ -425,6 +425,7 @@ class BadInputContract(MakesBuses):
         stop, ready = threading.Event(), threading.Barrier(4)
 
         def work() -> None:
+            sys.settrace(None)  # a coverage tracer has a lock of its own, which a child would find held for ever
             ready.wait(20)
             while not stop.is_set():
                 bus.publish(STARTED)
@@ -504,6 +505,7 @@ class BadInputContract(MakesBuses):
         results: list[Any] = []
 
         def work() -> None:
+            sys.settrace(None)  # as above
             barrier.wait(20)
             results.extend(in_child(lambda: bool(bus.publish(STARTED))) for _ in range(20))
 
