@@ -62,7 +62,7 @@ def measure_all(plan, chance):
         "recording": _recording(),
     }
     for name, rigs in sections.items():
-        found = _timed(rigs, plan, chance, collecting=name == "collecting") if rigs else {}
+        found = _timed(rigs, plan, chance, collecting=name == "collecting")
         cells |= {(name, *key): cell for key, cell in found.items()}
     together = [peer for peer in PEERS.values() if "threads" not in peer.why_not]
     through = threads.throughput(together, THREADS, plan.thread_rounds, chance, plan.thread_block)
@@ -149,9 +149,7 @@ def _collecting():
 
 
 def _recording():
-    """Return rigs with recording off and on; none as long as the bus has no ``record()``."""
-    if not hasattr(EventBus, "record"):
-        return {}
+    """Return rigs with recording off and on; each block has a recording of its own."""
     rigs = {}
     for count in (1, 10):
         for word in ("off", "on"):

@@ -126,10 +126,7 @@ def _publish(cells):
             for (where, peer, setting), cell in cells.items()
             if where == section and peer != BASE
         ]
-        if lines:
-            yield "\n".join(lines)
-        elif section == "recording":
-            yield "recording: this atlas_lab has no EventBus.record() yet; once it has, this shows what it adds"
+        yield "\n".join(lines)
     yield "\n".join(_changes(cells))
     yield "\n".join(_threads(cells))
     yield "\n".join(_footprint(cells))
