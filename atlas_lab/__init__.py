@@ -43,6 +43,10 @@ if _TYPE_CHECKING:
     from .datasets import QuakeEvent as QuakeEvent
     from .datasets import load_flights as load_flights
     from .datasets import load_quakes as load_quakes
+    from .experiments import fit as fit
+    from .experiments import latency as latency
+    from .experiments import summarize as summarize
+    from .experiments import throughput as throughput
     from .doctor import subscription_doctor as subscription_doctor
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
@@ -57,17 +61,22 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .replaying import ReplayClock as ReplayClock
+    from .replaying import Replayed as Replayed
+    from .replaying import replay as replay
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
+    "experiments": ("fit", "latency", "summarize", "throughput"),
     "doctor": ("subscription_doctor",),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "replaying": ("ReplayClock", "Replayed", "replay"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
