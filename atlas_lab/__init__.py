@@ -53,6 +53,12 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .taps import LogEvent as LogEvent
+    from .taps import Tap as Tap
+    from .taps import TaskEvent as TaskEvent
+    from .taps import tap as tap
+    from .taps import tap_asyncio as tap_asyncio
+    from .taps import tap_logging as tap_logging
 
 __version__ = "0.1.0"
 
@@ -63,6 +69,7 @@ _LAZY = {
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
