@@ -64,6 +64,12 @@ if _TYPE_CHECKING:
     from .replaying import ReplayClock as ReplayClock
     from .replaying import Replayed as Replayed
     from .replaying import replay as replay
+    from .taps import LogEvent as LogEvent
+    from .taps import Tap as Tap
+    from .taps import TaskEvent as TaskEvent
+    from .taps import tap as tap
+    from .taps import tap_asyncio as tap_asyncio
+    from .taps import tap_logging as tap_logging
 
 __version__ = "0.1.0"
 
@@ -77,6 +83,7 @@ _LAZY = {
     ),
     "parquet": ("read_parquet", "write_parquet"),
     "replaying": ("ReplayClock", "Replayed", "replay"),
+    "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
