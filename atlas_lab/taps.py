@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .arguments import check_callable, check_choice, check_kind, check_optional, refuse
 from .errors import BusClosedError
-from .naming import describe
+from .naming import describe, short_repr
 from .signals import logger
 
 if TYPE_CHECKING:
@@ -300,11 +300,7 @@ def plain(value: object) -> object:
         return value
     if isinstance(value, BaseException):
         return describe(value)
-    try:
-        text = repr(value)
-    except Exception as error:  # noqa: BLE001 - any code may run in there
-        text = f"<{type(value).__name__} whose repr failed: {type(error).__name__}>"
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    return short_repr(value, LONGEST_TEXT)
 
 
 class _LogTap(logging.Handler):

@@ -1,7 +1,7 @@
 """Medians over the rounds, with 95 % bootstrap intervals. What is compared is compared within a round.
 
 An interval tells how sure a median is in this process. Another process lays out its memory otherwise: over six of
-them, ratios differed by up to 3 %, where the intervals were 1 % wide.
+them, ratios differed by up to 10 %, where the intervals were 1 % wide.
 """
 
 from typing import NamedTuple
