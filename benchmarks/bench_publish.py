@@ -19,9 +19,8 @@ from benchmarks.figure import draw
 from benchmarks.harness import BLOCK, Way, measure, way
 from benchmarks.machine import Watch
 from benchmarks.peers import BASE, BLINKER, CHUNK, OURS, PEERS, Rig, make_handlers
+from benchmarks.readme import FIGURE
 from benchmarks.storage import LATEST
-
-FIGURE = Path(__file__).parent.parent / "docs" / "images" / "publish_cost.png"
 
 THREADS = (1, 2, 3, 4)
 CONNECTED = 1000

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
+from textwrap import fill
 
 from benchmarks.estimates import line
 from benchmarks.machine import PACKAGES, unquiet
@@ -9,7 +10,7 @@ from benchmarks.peers import BLINKER, OURS, PEERS
 from benchmarks.report import COUNTS, costs, machine_name, noise, number, versions
 
 README = Path(__file__).parent.parent / "README.md"
-FIGURE = "docs/images/publish_cost.png"
+FIGURE = README.parent / "docs" / "images" / "publish_cost.png"
 BEGIN = "<!-- written by: python -m benchmarks.report --readme -->"
 END = "<!-- end of what is written -->"
 
@@ -47,8 +48,8 @@ def block(cells, known):
         f"{versions(about, PACKAGES[1:])}.",
         *([f"The machine was not quiet: {'; '.join(reasons)}."] if reasons else []),
     ]
-    figure = f"![One publish beside other libraries, and what each of them does]({FIGURE})"
-    return "\n\n".join([figure, "\n".join(rows), " ".join(sentences)])
+    figure = f"![One publish beside other libraries, and what each of them does]({FIGURE.relative_to(README.parent)})"
+    return "\n\n".join([figure, "\n".join(rows), fill(" ".join(sentences), 120, break_on_hyphens=False)])
 
 
 def _comparison(cells):
@@ -61,5 +62,5 @@ def _comparison(cells):
         cost = {peer: start + slope * count for peer, (start, slope) in lines.items()}
         if cost[OURS] < cost[BLINKER]:
             words = "one handler" if count == 1 else f"{count} handlers"
-            return f"From {words} on, recording everything costs less than Blinker alone."
-    return "Recording everything costs more than Blinker alone."
+            return f"From {words} on, a publish with all of this costs less than Blinker alone."
+    return "A publish with all of this costs more than Blinker alone."

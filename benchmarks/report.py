@@ -2,7 +2,8 @@
 
     python -m benchmarks.report [results.json] [--figure PATH] [--readme]
 
-Prints all tables. ``--figure`` draws what a publish costs, ``--readme`` writes it between the two marks in README.md.
+Prints all tables. ``--figure`` draws what a publish costs; ``--readme`` draws it for README.md, and writes the table
+between the two marks there.
 """
 
 import argparse
@@ -225,17 +226,18 @@ def main(argv=None):
     parser.add_argument("--figure", type=Path, metavar="PATH")
     parser.add_argument("--readme", action="store_true", help="write the table of the README anew")
     options = parser.parse_args(argv)
+    if not options.results.exists():
+        parser.error(f"{options.results} is not there; make bench writes it when a full run was quiet")
     cells, known = load(options.results)
     for program in sorted({about["program"] for about in known.values()}, reverse=True):
         print(text(cells, known, program))
-    if options.figure:
+    if options.figure or options.readme:
         from benchmarks.figure import draw  # noqa: PLC0415 - only who draws waits for matplotlib
+        from benchmarks.readme import FIGURE, rewrite  # noqa: PLC0415 - it shows what this module tells
 
-        draw(options.results, options.figure)
-    if options.readme:
-        from benchmarks.readme import rewrite  # noqa: PLC0415 - only for the README
-
-        rewrite(cells, known)
+        draw(options.results, options.figure or FIGURE)
+        if options.readme:
+            rewrite(cells, known)
 
 
 if __name__ == "__main__":
