@@ -43,11 +43,11 @@ if _TYPE_CHECKING:
     from .datasets import QuakeEvent as QuakeEvent
     from .datasets import load_flights as load_flights
     from .datasets import load_quakes as load_quakes
+    from .doctor import subscription_doctor as subscription_doctor
     from .experiments import fit as fit
     from .experiments import latency as latency
     from .experiments import summarize as summarize
     from .experiments import throughput as throughput
-    from .doctor import subscription_doctor as subscription_doctor
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
     from .middleware import dedupe as dedupe
