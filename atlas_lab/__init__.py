@@ -2,6 +2,9 @@
 
 Importing it loads blinker, msgspec and the standard library. Names of other modules are loaded when
 they are first used.
+
+PYTEST_DONT_REWRITE: pytest, which would rewrite the asserts of a package with a plugin, then does not complain, or
+stop, when it is started where atlas_lab was imported before, as in a notebook.
 """
 
 from __future__ import annotations
@@ -61,6 +64,12 @@ if _TYPE_CHECKING:
     from .replaying import ReplayClock as ReplayClock
     from .replaying import Replayed as Replayed
     from .replaying import replay as replay
+    from .taps import LogEvent as LogEvent
+    from .taps import Tap as Tap
+    from .taps import TaskEvent as TaskEvent
+    from .taps import tap as tap
+    from .taps import tap_asyncio as tap_asyncio
+    from .taps import tap_logging as tap_logging
 
 __version__ = "0.1.0"
 
@@ -74,6 +83,7 @@ _LAZY = {
     ),
     "parquet": ("read_parquet", "write_parquet"),
     "replaying": ("ReplayClock", "Replayed", "replay"),
+    "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
