@@ -64,6 +64,18 @@ if _TYPE_CHECKING:
     from .replaying import ReplayClock as ReplayClock
     from .replaying import Replayed as Replayed
     from .replaying import replay as replay
+    from .tables import causality as causality
+    from .tables import causality_tree as causality_tree
+    from .tables import diff_runs as diff_runs
+    from .tables import errors_by_handler as errors_by_handler
+    from .tables import handler_latency as handler_latency
+    from .tables import handlers_of as handlers_of
+    from .tables import interarrival as interarrival
+    from .tables import middleware_funnel as middleware_funnel
+    from .tables import rates as rates
+    from .tables import stream_quality as stream_quality
+    from .tables import transitions as transitions
+    from .tables import variants as variants
     from .taps import LogEvent as LogEvent
     from .taps import Tap as Tap
     from .taps import TaskEvent as TaskEvent
@@ -83,6 +95,10 @@ _LAZY = {
     ),
     "parquet": ("read_parquet", "write_parquet"),
     "replaying": ("ReplayClock", "Replayed", "replay"),
+    "tables": (
+        "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",
+        "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
+    ),
     "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
