@@ -156,13 +156,12 @@ class BusParts:
         """
         for scope in list(self._scopes):
             scope.close()
-        if not self.closed:
-            self._signals.mourn()
-            with self._lock:
-                waiting = list(self._waiting)
-                self._signals.close()
-            for one in waiting:
-                one.bus_closed()
+        self._signals.mourn()
+        with self._lock:  # also for who comes second, so that the bus is closed when this returns
+            waiting = list(self._waiting)
+            self._signals.close()
+        for one in waiting:
+            one.bus_closed()
 
     def _record(self, recorder: Any) -> None:
         """Have what happens from now on recorded by one more."""
