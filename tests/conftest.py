@@ -6,13 +6,14 @@ A test that a machine cannot run is skipped there, and fails in CI.
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+
+from atlas_lab.testing.contract.lacking import give_up
 
 # For `make mutants`, which runs the tests some thousand times and must come to the same result each time.
 settings.register_profile("mutants", max_examples=10, deadline=None, derandomize=True, database=None)
@@ -27,13 +28,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # Told of --cov, nbval would trace every kernel too, and the notebooks measure time.
     config.option.cov_source = []
-
-
-def give_up(reason: str) -> NoReturn:
-    __tracebackhide__ = True
-    if os.environ.get("ATLAS_LAB_REQUIRE") == "all":
-        pytest.fail(f"{reason}, and ATLAS_LAB_REQUIRE=all lets nothing be skipped", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
