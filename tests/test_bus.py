@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import threading
 import weakref
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from atlas_lab import BusClosedError, Event, EventBus, EventType, PublishDepthError, ScopedEventBus
+from atlas_lab import BusClosedError, Event, EventBus, EventType, PublishDepthError, ScopedEventBus, dispatch
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -319,3 +320,58 @@ def test_emit_takes_an_event_of_an_event_type():
     msgspec.structs.force_setattr(broken, "type", "stream.chunk")
     with pytest.raises(TypeError, match=r"^event\.type must be a member of an Enum, got str 'stream.chunk'"):
         EventBus().emit(broken)
+
+
+# -- interrupts
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Return ``interrupt(number)``: Ctrl+C is pressed as that dispatch from now on has just put itself into the context."""
+
+    def interrupt(number: int) -> None:
+        entered = itertools.count(1)
+
+        def enter(frame: dispatch.Frame | None) -> Any:
+            token = dispatch.enter(frame)
+            if next(entered) == number:
+                raise KeyboardInterrupt
+            return token
+
+        monkeypatch.setattr("atlas_lab.bus.enter", enter)
+
+    return interrupt
+
+
+def test_an_interrupted_publish_leaves_its_handler_the_cause(interrupt):
+    """Whoever catches the interrupt of a nested publish goes on as the handler that it is."""
+    bus = EventBus()
+
+    def handle(event: Event[Any]) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            bus.publish(DONE)
+        bus.publish(Order.PLACED)
+
+    bus.subscribe(CHUNK, handle)
+    bus.subscribe(DONE, lambda event: None)
+    interrupt(2)
+    first = bus.publish(CHUNK)
+    assert [event.parent_id for event in bus.history] == [None, first, first]
+    bus.publish(DONE)
+    assert bus.history[-1].parent_id is None
+
+
+def test_an_interrupted_turn_leaves_its_handler_the_cause(interrupt):
+    """So does one who catches it around a bus on which events wait for each other."""
+    bus, other = EventBus(), EventBus(nested="queued")
+
+    def handle(event: Event[Any]) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            other.publish(CHUNK)
+        bus.publish(DONE)
+
+    bus.subscribe(CHUNK, handle)
+    other.subscribe(CHUNK, lambda event: None)
+    interrupt(2)
+    first = bus.publish(CHUNK)
+    assert [event.parent_id for event in (*bus.history, *other.history)] == [None, first, first]

@@ -118,6 +118,18 @@ def test_changing_the_event_and_back_is_transforming():
     assert copied == [True, False, True]
 
 
+@pytest.mark.parametrize("send", [EventBus.publish, lambda bus, event_type: bus.emit(Event(event_type, seq=7))])
+def test_middleware_sees_an_event_that_has_no_number_yet(send):
+    """An event gets its ``seq`` when it is accepted, on the fast path as beside it."""
+    bus = EventBus()
+    seen: list[int] = []
+    bus.add_middleware(lambda event: seen.append(event.seq) or event)
+    for _ in range(3):
+        send(bus, CHUNK)
+    assert seen == [0, 0, 0]
+    assert [event.seq for event in bus.history] == [1, 2, 3]
+
+
 def test_an_event_from_elsewhere_is_numbered_as_a_copy():
     """Middleware may return an event that another bus has numbered, or none has; neither is changed."""
     other, bus = EventBus(), EventBus(name="run")

@@ -13,6 +13,7 @@ import blinker
 import pytest
 
 from atlas_lab import BusClosedError, Event, EventBus, EventType
+from atlas_lab.subscription import Route
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -286,6 +287,25 @@ def test_the_departed_that_are_named_are_bounded():
     bus = EventBus()
     tokens = [bus.subscribe(CHUNK, Listener().hear) for _ in range(101)]
     assert bus.departed() == tokens[1:]
+
+
+def test_a_finalizer_may_subscribe_while_receivers_are_looked_up(monkeypatch):
+    """Garbage may be collected anywhere, and its finalizer may subscribe; what it subscribed gets the next event."""
+    bus = EventBus()
+    got: list[Any] = []
+    bus.publish(CHUNK)
+    bus.subscribe(CHUNK, print)
+    finalizers = [lambda: bus.subscribe(CHUNK, lambda event: got.append(event.data))]
+
+    def collecting(*args: Any) -> Route:
+        while finalizers:
+            finalizers.pop()()
+        return Route(*args)
+
+    monkeypatch.setattr("atlas_lab.signals.Route", collecting)
+    for number in range(2):
+        bus.publish(CHUNK, number)
+    assert got == [0, 1]
 
 
 def test_no_lock_is_held_while_a_lost_handler_is_logged():

@@ -145,6 +145,31 @@ def test_once_is_once_also_for_what_its_condition_publishes():
     assert (got, token.calls, token.active) == (["inner"], 1, False)
 
 
+def test_what_cannot_be_held_weakly_is_refused_with_a_way_out():
+    """The message says why the handler would be lost, or cannot be held, and what to do instead."""
+
+    class Slotted:
+        __slots__ = ()
+
+        def hear(self, event: Event[Any]) -> None:
+            pass
+
+    bus = EventBus()
+    with pytest.raises(
+        TypeError,
+        match=r"^weak=True would lose the handler .*<lambda> at once: nothing else is sure to keep a lambda, a partial or "
+        r"a built-in method alive\. Leave weak out to have the bus keep it until it is unsubscribed\.$",
+    ):
+        bus.subscribe(CHUNK, lambda event: None, weak=True)
+    with pytest.raises(
+        TypeError,
+        match=r"^Slotted objects cannot be referenced weakly, so .*Slotted\.hear cannot be held weakly; "
+        r"pass weak=False, or add '__weakref__' to the class's __slots__$",
+    ):
+        bus.subscribe(CHUNK, Slotted().hear)
+    assert bus.subscriptions() == []
+
+
 @pytest.mark.parametrize("wrong", [None, "bus", 5])
 def test_a_safe_subscription_needs_a_bus(wrong):
     """What is no bus is refused by name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType
+from atlas_lab import Event, EventBus, EventType, safe_subscribe
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -52,3 +52,12 @@ def test_paused_says_yes_or_no():
         step()
         states.append(token.paused)
     assert states == [False, True, True, False, False, False, False]
+
+
+def test_a_token_knows_since_when_it_stands():
+    """``created_at`` is the time of the bus's clock, and a token is not isolated unless it was asked to be."""
+    times = iter([5.0, 6.0])
+    bus = EventBus(clock=lambda: next(times))
+    tokens = [bus.subscribe(CHUNK, handle), safe_subscribe(bus, CHUNK, handle)]
+    assert [token.created_at for token in tokens] == [5.0, 6.0]
+    assert [token.isolated for token in tokens] == [False, True]
