@@ -375,3 +375,56 @@ def test_an_interrupted_turn_leaves_its_handler_the_cause(interrupt):
     interrupt(2)
     first = bus.publish(CHUNK)
     assert [event.parent_id for event in (*bus.history, *other.history)] == [None, first, first]
+
+
+def test_an_interrupt_between_history_and_handlers_leaves_the_counts_right():
+    """An event that was accepted and then reached no handler is no call of one."""
+    bus = EventBus()
+    token = bus.subscribe(CHUNK, lambda event: None)
+    lock = bus._lock
+
+    class Interrupted:
+        """The lock, on whose release Ctrl+C is pressed."""
+
+        acquire, _is_owned = lock.acquire, lock._is_owned
+
+        def release(self) -> None:
+            lock.release()
+            raise KeyboardInterrupt
+
+    bus._lock = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        bus.publish(CHUNK)
+    bus._lock = lock
+    assert (len(bus.history), token.calls, bus.stats().calls) == (1, 0, 0)
+    bus.publish(CHUNK)
+    assert (len(bus.history), token.calls, bus.stats().calls) == (2, 1, 1)
+
+
+def test_a_finalizer_may_publish_while_an_event_is_numbered(monkeypatch):
+    """Garbage may be collected anywhere, and its finalizer may publish; each event has a number of its own."""
+    bus = EventBus()
+    finalizers = [lambda: bus.publish(DONE)]
+
+    def collecting(*args: Any) -> None:
+        msgspec.structs.force_setattr(*args)
+        while finalizers:
+            finalizers.pop()()
+
+    monkeypatch.setattr("atlas_lab.bus.force_setattr", collecting)
+    bus.publish(CHUNK)
+    assert [(event.type, event.seq) for event in bus.history] == [(DONE, 1), (CHUNK, 2)]
+
+
+def test_a_runaway_through_pauses_is_stopped():
+    """What a handler publishes in a ``paused`` block that it opens itself is nested in it as any publish."""
+    bus = EventBus(max_depth=5)
+
+    def handle(event: Event[Any]) -> None:
+        with bus.paused():
+            bus.publish(CHUNK)
+
+    bus.subscribe(CHUNK, handle)
+    with pytest.raises(PublishDepthError):
+        bus.publish(CHUNK)
+    assert len(bus.history) == 5
