@@ -296,7 +296,7 @@ class EventBus(Delivering, Reporting):
                         self._handler_failed(subscription, event, error)
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
-                route.abandon(slot)
+                route.abandon(slot, event)
                 raise
             finally:
                 if token is None:  # an interrupt came before it was kept
