@@ -41,6 +41,7 @@ if _TYPE_CHECKING:
     from .datasets import QuakeEvent as QuakeEvent
     from .datasets import load_flights as load_flights
     from .datasets import load_quakes as load_quakes
+    from .doctor import subscription_doctor as subscription_doctor
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
     from .middleware import dedupe as dedupe
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
+    "doctor": ("subscription_doctor",),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",

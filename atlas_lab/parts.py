@@ -6,6 +6,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from operator import is_not
 from threading import get_ident
 from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
@@ -168,7 +170,7 @@ class BusParts:
 
     def _stop_recording(self, recorder: Any) -> None:
         with self._lock:
-            self._record_with(tuple(one for one in self._signals.recorders if one is not recorder))
+            self._record_with(tuple(filter(partial(is_not, recorder), self._signals.recorders)))
 
     def _record_with(self, recorders: tuple[Any, ...]) -> None:
         self._signals.record_with(recorders)
