@@ -29,6 +29,7 @@ from .events import new_event_id as new_event_id
 from .history import History as History
 from .pipeline import Middleware as Middleware
 from .pipeline import MiddlewareStats as MiddlewareStats
+from .recording import Recording as Recording
 from .reports import BusStats as BusStats
 from .reports import Explanation as Explanation
 from .scopes import ScopedEventBus as ScopedEventBus
