@@ -62,17 +62,17 @@ def middleware_funnel(middleware: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from atlas_lab import middleware_funnel
-    >>> steps = pd.DataFrame({
-    ...     "event_id": ["a", "a", "b"], "scope": "run", "step": [0, 1, 0],
-    ...     "middleware": ["quiet", "redact", "quiet"], "action": ["passed", "transformed", "dropped"],
-    ...     "duration": pd.to_timedelta([1, 4, 1], unit="us"),
-    ... })
-    >>> middleware_funnel(steps)[["middleware", "seen", "passed", "transformed", "dropped", "left"]]
+    >>> from atlas_lab import EventBus, EventType, drop, enrich, middleware_funnel
+    >>> bus = EventBus()
+    >>> _ = bus.add_middleware(drop(EventType.SYSTEM_HEALTH), name="quiet")
+    >>> _ = bus.add_middleware(enrich(host="lab"), name="host")
+    >>> with bus.record() as run:
+    ...     for kind in (EventType.SYSTEM_HEALTH, EventType.AGENT_STARTED):
+    ...         _ = bus.publish(kind)
+    >>> middleware_funnel(run.middleware)[["middleware", "seen", "passed", "transformed", "dropped", "left"]]
       middleware  seen  passed  transformed  dropped  left
     0      quiet     2       1            0        1   0.5
-    1     redact     1       0            1        0   0.5
+    1       host     1       0            1        0   0.5
     """
     check_frame(middleware, "middleware", ("event_id", "scope", "step", "middleware", "action", "duration"))
     scope = Groups(column_codes(middleware, "scope"))

@@ -40,9 +40,9 @@ def handler_latency(deliveries: pd.DataFrame) -> pd.DataFrame:
         handler            category
         calls              int64           calls that ran, failed ones too
         p50, p90, p99, max timedelta64[ns] of the calls that ran; missing if none did
-        total              timedelta64[ns] of the calls that ran
+        total              timedelta64[ns] of the calls that ran, with what they published inside them
         errors             int64           calls that failed
-        skipped            int64           calls that a filter, a pause or an interrupt kept from running
+        skipped            int64           times that something, such as a filter, kept an event from it
         ================== =============== ===========================================================
 
     Raises
@@ -59,20 +59,21 @@ def handler_latency(deliveries: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from atlas_lab import handler_latency
-    >>> deliveries = pd.DataFrame({
-    ...     "handler": ["plan", "log", "plan", "plan"],
-    ...     "duration": pd.to_timedelta([3, 1, 5, 0], unit="ms"),
-    ...     "outcome": ["ok", "ok", "error", "skipped"],
-    ... })
-    >>> table = handler_latency(deliveries)
+    >>> import time
+    >>> from atlas_lab import EventBus, EventType, handler_latency
+    >>> bus = EventBus()
+    >>> _ = bus.subscribe(EventType.AGENT_STARTED, lambda event: time.sleep(0.01), name="plan")
+    >>> _ = bus.subscribe(EventType.AGENT_STARTED, len, name="log", where=lambda event: event.source == "boss")
+    >>> with bus.record() as run:
+    ...     for source in ("boss", "worker", "worker"):
+    ...         _ = bus.publish(EventType.AGENT_STARTED, source=source)
+    >>> table = handler_latency(run.deliveries)
     >>> table[["handler", "calls", "errors", "skipped"]]
       handler  calls  errors  skipped
-    0    plan      2       1        1
-    1     log      1       0        0
-    >>> table["p90"].dt.total_seconds().tolist()
-    [0.005, 0.001]
+    0    plan      3       0        0
+    1     log      1       1        2
+    >>> bool((table["p50"] <= table["p99"]).all())
+    True
     """
     check_frame(deliveries, "deliveries", ("handler", "duration", "outcome"))
     handler = category(deliveries, "handler")
@@ -130,16 +131,15 @@ def errors_by_handler(deliveries: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from atlas_lab import errors_by_handler
-    >>> deliveries = pd.DataFrame({
-    ...     "seq": [1, 2, 3], "type": "AGENT_TASK_ASSIGNED", "handler": "plan",
-    ...     "outcome": ["error", "ok", "error"],
-    ...     "error_type": ["KeyError", None, "KeyError"], "error_message": ["'goal'", None, "'goal'"],
-    ... })
-    >>> errors_by_handler(deliveries)[["handler", "error_type", "count", "share", "last_seq", "message"]]
-      handler error_type  count     share  last_seq message
-    0    plan   KeyError      2  0.666667         3  'goal'
+    >>> from atlas_lab import EventBus, EventType, errors_by_handler
+    >>> bus = EventBus()
+    >>> _ = bus.subscribe(EventType.AGENT_TASK_ASSIGNED, lambda event: event.data["goal"], name="plan")
+    >>> with bus.record() as run:
+    ...     for task in ({"goal": "tea"}, {}, {"goal": "cake"}, {}):
+    ...         _ = bus.publish(EventType.AGENT_TASK_ASSIGNED, task)
+    >>> errors_by_handler(run.deliveries)[["handler", "error_type", "count", "share", "message"]]
+      handler error_type  count  share message
+    0    plan   KeyError      2    0.5  'goal'
     """
     needed = ("seq", "type", "handler", "outcome", "error_type", "error_message")
     check_frame(deliveries, "deliveries", needed)
@@ -198,16 +198,19 @@ def handlers_of(deliveries: pd.DataFrame, event_id: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from atlas_lab import handlers_of
-    >>> deliveries = pd.DataFrame({
-    ...     "event_id": ["a", "a", "b"], "handler": ["log", "plan", "log"], "outcome": "ok",
-    ...     "start": pd.to_timedelta([4, 1, 9], unit="ms"), "duration": pd.to_timedelta([1, 3, 1], unit="ms"),
-    ... })
-    >>> handlers_of(deliveries, "a")[["handler", "share"]]
-      handler  share
-    0    plan   0.75
-    1     log   0.25
+    >>> from atlas_lab import EventBus, EventType, handlers_of
+    >>> bus = EventBus()
+    >>> _ = bus.subscribe(EventType.AGENT_STARTED, repr, name="log")
+    >>> _ = bus.subscribe(EventType.AGENT_STARTED, lambda event: 1 / 0, name="plan", priority=1)
+    >>> with bus.record() as run:
+    ...     started = bus.publish(EventType.AGENT_STARTED)
+    >>> calls = handlers_of(run.deliveries, started)
+    >>> calls[["handler", "outcome", "error_type"]]
+      handler outcome         error_type
+    0    plan   error  ZeroDivisionError
+    1     log      ok                NaN
+    >>> float(calls["share"].sum())
+    1.0
     """
     check_frame(deliveries, "deliveries", ("event_id", "start", "duration", "outcome"))
     check_kind("event_id", event_id, str, "the id of an event")

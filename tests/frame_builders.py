@@ -103,12 +103,14 @@ def middleware(*steps, **shared):
     return _frame([STEP | shared | step for step in steps], MIDDLEWARE)
 
 
-def agent_run(tasks=3):
-    """Return a bus on which agents retrieved, streamed and failed, one tick of an eighth of a second per event."""
+@functools.cache
+def agent_run():
+    """Return a bus on which agents retrieved, streamed and failed, an eighth of a second per event, and its recording."""
     ticks = iter(range(10_000))
     bus = EventBus(name="run", clock=lambda: next(ticks) / 8)
+    bus.add_middleware(lambda event: event.replace(metadata={"seen": True}), name="note")
 
-    @bus.on(EventType.AGENT_TASK_ASSIGNED)
+    @bus.on(EventType.AGENT_TASK_ASSIGNED, name="work")
     def work(event):
         number = event.data["task"]
         bus.publish(EventType.RETRIEVAL_STARTED, source="retriever")
@@ -118,20 +120,21 @@ def agent_run(tasks=3):
         bus.publish(EventType.STREAM_COMPLETED, source=f"model-{number}")
         bus.publish(EventType.AGENT_TASK_COMPLETED, source="worker")
 
-    @bus.on(EventType.RETRIEVAL_STARTED)
+    @bus.on(EventType.RETRIEVAL_STARTED, name="retrieve")
     def retrieve(event):
         bus.publish(EventType.RETRIEVAL_COMPLETED, {"hits": 3}, source="retriever")
 
-    @bus.on(EventType.AGENT_TASK_COMPLETED)
+    @bus.on(EventType.AGENT_TASK_COMPLETED, name="check")
     def check(event):
         raise ValueError("no answer")
 
-    for number in range(tasks):
-        bus.publish(EventType.AGENT_TASK_ASSIGNED, {"task": number}, source="boss")
-    return bus
+    with bus.record() as run:
+        for number in range(3):
+            bus.publish(EventType.AGENT_TASK_ASSIGNED, {"task": number}, source="boss")
+    return bus, run
 
 
 @functools.cache
 def agents():
-    """Return the frame of such a run. Tables do not change it, which is tested."""
-    return agent_run().history.to_frame(data="expand", run="r")
+    """Return the events of that run, payloads in columns. Tables do not change them, which is tested."""
+    return agent_run()[0].history.to_frame(data="expand", run="r")

@@ -12,13 +12,17 @@ import atlas_lab
 from atlas_lab import EventBus, tables
 from atlas_lab.tables import (
     causality_tree,
+    diff_runs,
+    errors_by_handler,
     handler_latency,
+    handlers_of,
     interarrival,
+    middleware_funnel,
     rates,
     transitions,
     variants,
 )
-from tests.frame_builders import DELIVERIES, agents, deliveries, middleware
+from tests.frame_builders import DELIVERIES, agent_run, agents, deliveries, middleware
 
 SPAN, TIME = "timedelta64[ns]", "datetime64[ns, UTC]"
 DTYPES = {
@@ -256,6 +260,36 @@ def test_types_as_plain_text_work():
         if name == "rates":  # in the order of the categories
             found, expected = (table.sort_values(["time", "type"], ignore_index=True) for table in (found, expected))
         assert_frame_equal(found, expected, check_dtype=False, check_categorical=False)
+
+
+def test_the_frames_of_these_tests_are_those_of_a_recording():
+    """What the tables are tested with has the columns and dtypes that a recording gives, in the same order."""
+    _, run = agent_run()
+    for real, made in ((run.deliveries, deliveries({})), (run.middleware, middleware({}))):
+        assert [(name, str(dtype)) for name, dtype in real.dtypes.items()] == [
+            (name, str(dtype)) for name, dtype in made.dtypes.items()
+        ]
+        for name in ("type", "outcome", "action"):
+            assert name not in real or real[name].dtype == made[name].dtype
+
+
+def test_a_recording_of_agents():
+    """From what a recording gives, tables tell who worked, who failed, and what middleware did."""
+    _, run = agent_run()
+    latency = handler_latency(run.deliveries).set_index("handler")
+    assert latency[["calls", "errors"]].T.to_dict("list") == {"work": [3, 0], "retrieve": [3, 0], "check": [3, 3]}
+    assert latency.index[0] == "work"  # what it publishes is handled while it runs
+    errors = errors_by_handler(run.deliveries)
+    assert errors.iloc[0, :5].tolist() == ["check", "AGENT_TASK_COMPLETED", "ValueError", 3, 1.0]
+    assert errors["message"].tolist() == ["no answer"]
+    funnel = middleware_funnel(run.middleware)
+    assert funnel[["scope", "middleware", "seen", "transformed", "left"]].to_numpy().tolist() == [
+        ["run", "note", 30, 30, 1.0]
+    ]
+    first = run.events["event_id"].iloc[0]
+    assert handlers_of(run.deliveries, first)["handler"].tolist() == ["work"]
+    assert (diff_runs(run, run)["only_in"] == "both").all()
+    assert diff_runs(run, run)["kind"].unique().tolist() == ["event type", "handler", "transition", "middleware"]
 
 
 def test_tables_are_public_names():
