@@ -15,6 +15,7 @@ from .columns import (
     durations,
     gap,
     nanoseconds,
+    run_codes,
     text,
 )
 from .errors import MissingExtraError
@@ -120,7 +121,7 @@ def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int 
         As for `causality`; ``source`` is shown if it is there.
     root : str, optional
         Id of an event: only it and what it led to are shown. By default all trees are. The id of a root
-        that is not in the frame shows what is left of its tree.
+        that is not in the frame shows what is left of its tree. If several runs have it, the first is shown.
     limit : int, 1 or more
         Most events to show. A last line tells what was cut.
 
@@ -204,8 +205,8 @@ def _stretch(events: pd.DataFrame, trees: Trees, root: str) -> tuple[int, int]:
     left = np.flatnonzero((events["root_id"] == root).to_numpy(bool)[trees.order])
     if not len(left):
         raise ValueError(f"root must be the id of an event in the frame, got {root!r}; see its column 'event_id'")
-    together = np.cumprod(np.diff(left) == 1).sum()  # another run may have the same root elsewhere
-    return int(left[0]), int(left[0] + together) + 1
+    run = run_codes(events)[trees.order[left]]
+    return int(left[0]), int(left[run == run[0]][-1]) + 1
 
 
 def _is_last(trees: Trees, start: int, count: int) -> list[bool]:

@@ -187,7 +187,7 @@ class Groups:
         number = keys[0]
         for key in keys[1:]:  # numbered anew at each step, so that the product of two codes fits
             number = codes(number) * (key.max(initial=-1) + 2) + key + 1
-        self.number = codes(number + 1)  # a missing code is a group like another
+        self.number = codes(number)
         self.size: Numbers = np.bincount(self.number)
         self.start: Numbers = np.concatenate([[0], np.cumsum(self.size)[:-1]])[: len(self.size)].astype(np.int64)
 

@@ -72,6 +72,13 @@ def test_a_parent_is_looked_for_in_its_own_run():
     assert table["event_id"].tolist() == ["a", "b", "a", "b"] and table["descendants"].tolist() == [1, 0, 1, 0]
 
 
+def test_a_root_of_two_runs_is_shown_for_the_first():
+    """An id that two runs have, as after a replay, is not shown twice, whether its event is there or not."""
+    both = concat_frames([to_frame([event("b", parent="a"), event("c", parent="a")], run=run) for run in ("x", "y")])
+    assert causality_tree(both, "b") == "…/Step.A  b"
+    assert causality_tree(both, "a") == "…/Step.A  b\n…/Step.A  c"
+
+
 TREE = """\
 AGENT_TASK_ASSIGNED  boss  a
 ├─ RETRIEVAL_STARTED  worker  +250 ms

@@ -391,7 +391,7 @@ def test_the_funnel_is_that_of_a_loop_over_events(events):
     check(middleware_funnel(middleware(*rows)), expected, ordered=False)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(frames(), frames(), st.lists(CALLS, max_size=15), st.lists(CALLS, max_size=15))
 def test_the_difference_of_runs_is_that_of_two_counts(one, two, calls, others):
     """Every count and median of the difference is that of a plain count of each run, and no row is missing."""
