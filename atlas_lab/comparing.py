@@ -122,14 +122,17 @@ def _measured(argument: str, run: HasFrames | pd.DataFrame) -> dict[str, pd.Data
     """Return the name, count and p50 of everything of each kind in a run."""
     if isinstance(run, pd.DataFrame):
         return _of_events(argument, run)
-    if not all(hasattr(run, name) for name in ("events", "deliveries", "middleware")):
-        raise refuse(argument, run, "a recording or a DataFrame of events, such as bus.history.to_frame()")
-    check_frame(run.deliveries, "deliveries", ("handler", "duration", "outcome"), f"{argument}.deliveries")
-    check_frame(run.middleware, "middleware", ("scope", "middleware", "duration"), f"{argument}.middleware")
-    latency = handler_latency(run.deliveries)
-    return _of_events(f"{argument}.events", run.events) | {
+    try:
+        events, deliveries, middleware = run.events, run.deliveries, run.middleware  # each access makes a frame anew
+    except AttributeError as error:
+        wanted = "a recording or a DataFrame of events, such as bus.history.to_frame()"
+        raise refuse(argument, run, wanted) from error
+    check_frame(deliveries, "deliveries", ("handler", "duration", "outcome"), f"{argument}.deliveries")
+    check_frame(middleware, "middleware", ("scope", "middleware", "duration"), f"{argument}.middleware")
+    latency = handler_latency(deliveries)
+    return _of_events(f"{argument}.events", events) | {
         "handler": _measures(latency["handler"].astype("str").array, latency["calls"], latency["p50"]),
-        "middleware": _of_middleware(run.middleware),
+        "middleware": _of_middleware(middleware),
     }
 
 
