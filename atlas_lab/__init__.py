@@ -54,6 +54,18 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .tables import causality as causality
+    from .tables import causality_tree as causality_tree
+    from .tables import diff_runs as diff_runs
+    from .tables import errors_by_handler as errors_by_handler
+    from .tables import handler_latency as handler_latency
+    from .tables import handlers_of as handlers_of
+    from .tables import interarrival as interarrival
+    from .tables import middleware_funnel as middleware_funnel
+    from .tables import rates as rates
+    from .tables import stream_quality as stream_quality
+    from .tables import transitions as transitions
+    from .tables import variants as variants
 
 __version__ = "0.1.0"
 
@@ -65,6 +77,10 @@ _LAZY = {
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "tables": (
+        "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",
+        "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
+    ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
