@@ -41,6 +41,10 @@ if _TYPE_CHECKING:
     from .datasets import load_flights as load_flights
     from .datasets import load_quakes as load_quakes
     from .doctor import subscription_doctor as subscription_doctor
+    from .experiments import fit as fit
+    from .experiments import latency as latency
+    from .experiments import summarize as summarize
+    from .experiments import throughput as throughput
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
     from .middleware import dedupe as dedupe
@@ -54,6 +58,9 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .replaying import ReplayClock as ReplayClock
+    from .replaying import Replayed as Replayed
+    from .replaying import replay as replay
     from .tables import causality as causality
     from .tables import causality_tree as causality_tree
     from .tables import diff_runs as diff_runs
@@ -71,6 +78,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
+    "experiments": ("fit", "latency", "summarize", "throughput"),
     "doctor": ("subscription_doctor",),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
@@ -81,6 +89,7 @@ _LAZY = {
         "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",
         "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
     ),
+    "replaying": ("ReplayClock", "Replayed", "replay"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
