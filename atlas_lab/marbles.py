@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from .arguments import check_count
+from .arguments import check_count, refuse
 from .columns import Numbers, check_column, check_frame, nanoseconds
 from .comparing import HasFrames
 from .drawing import axes_for, finish, frame_of, say_empty
@@ -137,12 +137,15 @@ class _Marbles(NamedTuple):
 def _named(runs: Run | Mapping[str, Run] | Sequence[Run]) -> dict[str, Run]:
     if isinstance(runs, pd.DataFrame):
         return {"run": runs}
+    if hasattr(runs, "deliveries"):
+        one: Any = runs
+        return {label(getattr(one, "name", "run")): one}
     if isinstance(runs, Mapping):
         named = {label(name): run for name, run in runs.items()}
     elif isinstance(runs, Sequence):
         named = {label(getattr(run, "name", f"run {place + 1}")): run for place, run in enumerate(runs)}
     else:
-        return {label(getattr(runs, "name", "run")): runs}
+        raise refuse("runs", runs, "a recording, a DataFrame, a mapping of names to them or a list of recordings")
     if not named or len(named) < len(runs):
         problem = "none" if not named else "two with one name"
         raise ValueError(f"runs must hold at least one run, each with a name of its own, got {problem}")
