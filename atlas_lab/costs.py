@@ -103,7 +103,7 @@ def plot_throughput(
         ends.append((line.name, told, float(line.y[-1]), mark))
     _name_lines(ax, ends)
     rounds = int(table["rounds"].min())
-    notes = [f"medians of {plural(rounds, 'round')} with 95 % intervals"]
+    notes = [f"medians of {plural(rounds, 'round')}" + " with 95 % intervals" * (rounds > 1)]
     if any(told for _, told, *_ in ends):
         notes.append("thin: the line through the medians")
     of = "What a publish costs" if value == "ns_per_event" else "Events per second"
@@ -157,7 +157,8 @@ def _draw_fit(ax: Axes, line: _Line, mark: Look, intercept: float, slope: float,
     at = (np.geomspace if logarithmic else np.linspace)(line.x.min(), line.x.max(), 100)
     ax.plot(at, intercept + slope * at, color=mark.colour, linewidth=0.7)
     sign = "−" if slope < 0 else "+"
-    return f"{span_text(round(intercept))} {sign} {span_text(round(abs(slope)))} per {one}"
+    step = f"{abs(slope):.3g} ns" if abs(slope) < 1000 else span_text(round(abs(slope)))  # a byte costs less than 1 ns
+    return f"{span_text(round(intercept))} {sign} {step} per {one}"
 
 
 def _scale(ax: Axes, x: str, value: str, lines: list[_Line]) -> None:
@@ -167,14 +168,14 @@ def _scale(ax: Axes, x: str, value: str, lines: list[_Line]) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(at, [f"{one:,.0f}" for one in at])
     ax.set_xlabel(label(x), fontsize="small")
-    low, high = (function([line.y for line in lines]) for function in (_least, _most))
+    low, high = _least([line.y for line in lines]), _most([line.y for line in lines])
     if high >= _WIDE * low:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=9))
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.yaxis.set_minor_locator(NullLocator())
     else:
-        ax.set_ylim(0, max(_most([line.high for line in lines]), high) * 1.05)
+        ax.set_ylim(0, _most([one for line in lines for one in (line.y, line.high)]) * 1.05)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: _shown(number, value)))
     ax.set_ylabel("time per event" if value == "ns_per_event" else "events per second", fontsize="small")
     grid(ax, "y")
@@ -213,11 +214,11 @@ def _name_lines(ax: Axes, ends: list[tuple[str, str, float, Look]]) -> None:
 
 
 def _sentence(lines: list[_Line], x: str, value: str, rounds: int) -> str:
-    low, high = _least([line.x for line in lines]), _most([line.x for line in lines])
-    values = f"{low:,.0f}" + (f" to {high:,.0f}" if high > low else "")
+    low, high = round(_least([line.x for line in lines])), round(_most([line.x for line in lines]))
+    values = f"{low:,} to {_with_unit(x, high)}" if high > low else _with_unit(x, low)
     told = [
         f"{line.name} {' to '.join(_shown(y, value) for y in line.y[[0, -1]][: len(line.y)])}" for line in lines[:4]
     ]
     more = f", and {len(lines) - 4} more" if len(lines) > 4 else ""
     verb = "an event takes" if value == "ns_per_event" else "a second has room for events:"
-    return f"With {values} {label(x)}, {verb} {', '.join(told)}{more} (medians of {plural(rounds, 'round')})."
+    return f"With {values}, {verb} {', '.join(told)}{more} (medians of {plural(rounds, 'round')})."

@@ -142,9 +142,9 @@ def _chunks(run: pd.DataFrame, stream: Any, case: str) -> Numbers:
 
 
 def _apart(places: Shares, span: float) -> list[float]:
-    """Return the places that differ by more than the width of a pixel."""
-    step = (span or 1) / _TICKS
-    apart: list[float] = (np.unique(np.round(places / step)) * step).tolist()
+    """Return the places without those that would fall on one pixel with another."""
+    _, first = np.unique(np.floor(places / (span or 1) * _TICKS), return_index=True)
+    apart: list[float] = places[first].tolist()
     return apart
 
 

@@ -63,6 +63,7 @@ def test_no_text_breaks_a_plot(text, width):
 
 def test_a_million_characters_are_not_all_looked_at():
     """A payload that became a name costs no time: only its ends are read."""
+
     class Read(str):
         def __iter__(self):
             raise AssertionError("all of it was read")

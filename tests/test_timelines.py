@@ -110,7 +110,9 @@ def test_the_time_is_that_of_the_zone_of_the_frame():
     assert ax.get_xlabel() == "time, America/New_York"
     assert [mdates.num2date(x).timestamp() for x, *_ in dots(ax)] == [0.0, DAY]
     assert "from 1969-12-31 19:00 to 1970-01-01 19:00 America/New_York" in describe(ax)
-    short = plot_timeline(events((EventType.SYSTEM_HEALTH, "a", DAY), (EventType.SYSTEM_HEALTH, "a", DAY + 0.5)), ax=new_axes())
+    short = plot_timeline(
+        events((EventType.SYSTEM_HEALTH, "a", DAY), (EventType.SYSTEM_HEALTH, "a", DAY + 0.5)), ax=new_axes()
+    )
     assert short.get_xlabel() == "ms since 1970-01-02 00:00 UTC"
     assert [x for x, *_ in dots(short)] == [0, 500]
 
