@@ -37,16 +37,16 @@ def measured(name="r"):
 
 
 PLOTS = {
-    "plot_timeline": lambda run, **options: plots.plot_timeline(run, **options),
+    "plot_timeline": plots.plot_timeline,
     "plot_timeline of calls": lambda run, **options: plots.plot_timeline(run.deliveries, **options),
-    "plot_rate": lambda run, **options: plots.plot_rate(run, **options),
-    "plot_latency": lambda run, **options: plots.plot_latency(run, **options),
-    "plot_handler_heatmap": lambda run, **options: plots.plot_handler_heatmap(run, **options),
-    "plot_transitions": lambda run, **options: plots.plot_transitions(run, **options),
-    "plot_causality": lambda run, **options: plots.plot_causality(run, **options),
-    "plot_marbles": lambda run, **options: plots.plot_marbles(run, **options),
-    "plot_funnel": lambda run, **options: plots.plot_funnel(run, **options),
-    "plot_stream": lambda run, **options: plots.plot_stream(run, **options),
+    "plot_rate": plots.plot_rate,
+    "plot_latency": plots.plot_latency,
+    "plot_handler_heatmap": plots.plot_handler_heatmap,
+    "plot_transitions": plots.plot_transitions,
+    "plot_causality": plots.plot_causality,
+    "plot_marbles": plots.plot_marbles,
+    "plot_funnel": plots.plot_funnel,
+    "plot_stream": plots.plot_stream,
     "plot_diff": lambda run, **options: plots.plot_diff(nothing(), run, **options),
     "plot_throughput": lambda run, **options: plots.plot_throughput(measured(run.name), **options),
 }
