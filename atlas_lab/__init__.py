@@ -29,6 +29,7 @@ from .events import new_event_id as new_event_id
 from .history import History as History
 from .pipeline import Middleware as Middleware
 from .pipeline import MiddlewareStats as MiddlewareStats
+from .recording import Recording as Recording
 from .reports import BusStats as BusStats
 from .reports import Explanation as Explanation
 from .scopes import ScopedEventBus as ScopedEventBus
@@ -61,6 +62,19 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .plots import describe as describe
+    from .plots import overview as overview
+    from .plots import plot_causality as plot_causality
+    from .plots import plot_diff as plot_diff
+    from .plots import plot_funnel as plot_funnel
+    from .plots import plot_handler_heatmap as plot_handler_heatmap
+    from .plots import plot_latency as plot_latency
+    from .plots import plot_marbles as plot_marbles
+    from .plots import plot_rate as plot_rate
+    from .plots import plot_stream as plot_stream
+    from .plots import plot_throughput as plot_throughput
+    from .plots import plot_timeline as plot_timeline
+    from .plots import plot_transitions as plot_transitions
     from .replaying import ReplayClock as ReplayClock
     from .replaying import Replayed as Replayed
     from .replaying import replay as replay
@@ -94,6 +108,10 @@ _LAZY = {
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "plots": (
+        "describe", "overview", "plot_causality", "plot_diff", "plot_funnel", "plot_handler_heatmap", "plot_latency",
+        "plot_marbles", "plot_rate", "plot_stream", "plot_throughput", "plot_timeline", "plot_transitions",
+    ),
     "replaying": ("ReplayClock", "Replayed", "replay"),
     "tables": (
         "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",

@@ -166,6 +166,7 @@ class BusParts:
     def _record(self, recorder: Any) -> None:
         """Have what happens from now on recorded by one more."""
         with self._lock:
+            recorder.begin(self._history.accepted)
             self._record_with((*self._signals.recorders, recorder))
 
     def _stop_recording(self, recorder: Any) -> None:

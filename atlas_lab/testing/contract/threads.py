@@ -99,6 +99,8 @@ def use_bus(bus: EventBus, scenario: str) -> None:
     """Do with a fresh bus what an interrupt is to hit."""
     bus.subscribe(A, lambda event: bus.publish(B), once=scenario == "subscribing")
     bus.subscribe(B, lambda event: None, where=lambda event: True)
+    if bus.parent_bus is not None:
+        bus.parent_bus.subscribe(None, lambda event: None)
     if scenario == "middleware":
         bus.add_middleware(lambda event: event.replace(source="changed"))
         bus.add_middleware(lambda event: event)
