@@ -10,6 +10,7 @@ import atlas_lab
 from atlas_lab import EventBus, EventType, History
 
 CHUNK = EventType.STREAM_CHUNK
+DONE = EventType.STREAM_COMPLETED
 
 
 def test_a_history_of_ones_own_is_empty():
@@ -43,6 +44,19 @@ def test_a_wrong_condition_is_refused(conditions, message):
     """The message names the condition, what it may be, and what came."""
     with pytest.raises(TypeError, match=f"^{message}"):
         History().select(**conditions)
+
+
+@pytest.mark.parametrize("types, known", [([], "none"), ([DONE, CHUNK, DONE], "STREAM_CHUNK, STREAM_COMPLETED")])
+def test_a_type_that_is_misspelled_is_refused(types, known):
+    """``history["..."]`` of a name that is no event type names those that there are; a type that did not come is empty."""
+    bus = EventBus()
+    for event_type in types:
+        bus.publish(event_type)
+    with pytest.raises(KeyError) as caught:
+        bus.history["STREAM_CHNUK"]
+    assert caught.value.args == (f"history holds no event of a type 'STREAM_CHNUK'; types in it: {known}",)
+    assert bus.history["AGENT_STARTED"] == bus.history[EventType.AGENT_STARTED] == []
+    assert len(bus.history[DONE]) == types.count(DONE)
 
 
 def test_what_was_cleared_is_not_dropped():

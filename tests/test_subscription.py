@@ -36,6 +36,7 @@ def test_a_token_shows_what_it_is(event_type, types):
             bus.publish(one, data)
     calls, errors = token.calls, token.errors
     assert (calls, errors) == {"every type": (9, 3)}.get(types, (2 * (types.count(",") + 1), types.count(",") + 1))
+    assert (bus.stats().calls, bus.stats().errors) == (calls, errors)
     token.pause()
     assert repr(token) == f"<Subscription handle to {types}: paused, {calls} calls, {errors} failed>"
     token.resume()
