@@ -264,6 +264,27 @@ def test_closing_while_others_subscribe_and_wait():
         assert bus.subscriptions() == []
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda bus: bus.publish(CHUNK),
+        lambda bus: bus.subscribe(Order.PLACED, print),
+        lambda bus: bus.subscribe(None, print),
+    ],
+    ids=["publish", "subscribe", "subscribe to all"],
+)
+def test_a_closed_bus_says_what_it_is_still_good_for(use):
+    """Whoever uses it learns that it is closed, and that the history can be read."""
+    bus = EventBus()
+    bus.publish(CHUNK)
+    bus.close()
+    with pytest.raises(
+        BusClosedError, match=r"^the bus is closed; its history can still be read, but it takes nothing new$"
+    ):
+        use(bus)
+    assert len(bus.history) == 1
+
+
 def test_the_same_options_give_the_same_run():
     """With a clock and an id source of its own, a run comes out the same each time."""
 

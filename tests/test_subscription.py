@@ -31,12 +31,13 @@ def test_a_token_shows_what_it_is(event_type, types):
     bus = EventBus()
     token = bus.subscribe(event_type, handle)
     assert repr(token) == f"<Subscription handle to {types}: active, 0 calls>"
+    assert token.last_error is None
     for data in ("good", "bad"):
         for one in (CHUNK, DONE, Order.PLACED):
             bus.publish(one, data)
     calls, errors = token.calls, token.errors
     assert (calls, errors) == {"every type": (9, 3)}.get(types, (2 * (types.count(",") + 1), types.count(",") + 1))
-    assert (bus.stats().calls, bus.stats().errors) == (calls, errors)
+    assert (bus.stats().calls, bus.stats().errors, token.last_error) == (calls, errors, "ValueError: bad")
     token.pause()
     assert repr(token) == f"<Subscription handle to {types}: paused, {calls} calls, {errors} failed>"
     token.resume()
