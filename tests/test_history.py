@@ -19,6 +19,7 @@ def test_a_history_of_ones_own_is_empty():
     assert (len(history), history.limit, history.accepted, history.dropped) == (0, 5, 0, 0)
     assert history.latest() == history.select() == list(history) == history[:] == []
     assert not history
+    assert (History().limit, History(None).limit) == (1000, None)
 
 
 @pytest.mark.parametrize("limit, error", [("5", TypeError), (True, TypeError), (2.0, TypeError), (-1, ValueError)])

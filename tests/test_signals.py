@@ -282,11 +282,16 @@ def test_what_departed_can_be_named():
     assert bus.departed() == [first, second]
 
 
-def test_the_departed_that_are_named_are_bounded():
-    """A bus whose listeners come and go for ever remembers the latest hundred."""
+def test_the_departed_that_are_named_are_bounded(caplog):
+    """A bus whose listeners come and go for ever remembers the latest hundred, and warns of no more at once."""
     bus = EventBus()
-    tokens = [bus.subscribe(CHUNK, Listener().hear) for _ in range(101)]
+    listeners = [Listener() for _ in range(101)]
+    tokens = [bus.subscribe(CHUNK, listener.hear) for listener in listeners]
+    listeners.reverse()  # a list lets go from its end
+    listeners.clear()
     assert bus.departed() == tokens[1:]
+    bus.close()
+    assert len(caplog.records) == 100
 
 
 def test_a_finalizer_may_subscribe_while_receivers_are_looked_up(monkeypatch):
