@@ -132,10 +132,11 @@ def test_nothing_survives_unsubscribing(event_type):
     assert token.calls >= 1
 
 
-def test_an_ended_subscription_is_collected():
-    """A bus does not remember who left, however many come and go."""
+@pytest.mark.parametrize("named", [True, False])
+def test_an_ended_subscription_is_collected(named):
+    """A bus does not remember who left, however many come and go, not by their names either."""
     bus = EventBus()
-    tokens = [bus.subscribe(CHUNK, lambda event: None) for _ in range(100)]
+    tokens = [bus.subscribe(CHUNK, lambda event: None, name=str(n) if named else None) for n in range(100)]
     bus.publish(CHUNK)
     references = [weakref.ref(token) for token in tokens]
     for token in tokens:

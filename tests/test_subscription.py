@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, safe_subscribe
+from atlas_lab import Event, EventBus, EventType, Subscription, safe_subscribe
+from atlas_lab.subscription import Route, Slot
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -63,3 +64,25 @@ def test_a_token_knows_since_when_it_stands():
     tokens = [bus.subscribe(CHUNK, handle), safe_subscribe(bus, CHUNK, handle)]
     assert [token.created_at for token in tokens] == [5.0, 6.0]
     assert [token.isolated for token in tokens] == [False, True]
+
+
+class Collector:
+    """A recorder that does nothing."""
+
+    def collect(self, event: Event[Any]) -> None:
+        """Take an event."""
+
+    def around(self, subscription: Subscription, slot: Slot) -> Slot:
+        return lambda event: slot(event)
+
+    def awaiting(self, subscription: Subscription, slot: Slot) -> Slot:
+        return slot
+
+
+def test_what_belongs_to_no_subscription_stands_in_front_of_all():
+    """The place of a slot is that of its subscription; recorders, and what is no slot, are before the first."""
+    bus = EventBus()
+    tokens = tuple(bus.subscribe(CHUNK, handle) for _ in range(2))
+    route = Route(tokens, (Collector(), Collector(), Collector()))
+    assert [route.position(slot) for slot in route.slots] == [-1, -1, -1, 0, 1]
+    assert [route.position(slot) for slot in (None, handle)] == [-1, -1]
