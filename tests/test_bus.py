@@ -399,15 +399,30 @@ def test_an_interrupted_turn_leaves_its_handler_the_cause(interrupt):
     assert [event.parent_id for event in (*bus.history, *other.history)] == [None, first, first]
 
 
-def test_an_interrupt_between_history_and_handlers_leaves_the_counts_right():
-    """An event that was accepted and then reached no handler is no call of one."""
+def test_an_interrupt_on_the_parent_leaves_the_handler_the_cause(interrupt):
+    """So does one who catches it around a scope, when it comes as the parent delivers."""
     bus = EventBus()
-    token = bus.subscribe(CHUNK, lambda event: None)
+    parent = EventBus()
+    scope = ScopedEventBus(parent=parent, scope_name="agent")
+
+    def handle(event: Event[Any]) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            scope.publish(DONE)
+        bus.publish(DONE)
+
+    bus.subscribe(CHUNK, handle)
+    for one in (scope, parent):
+        one.subscribe(DONE, lambda event: None)
+    interrupt(3)
+    first = bus.publish(CHUNK)
+    assert [event.parent_id for event in (*bus.history, *scope.history, *parent.history)] == [None, first, first, first]
+
+
+def publish_interrupted(bus: EventBus) -> None:
+    """Publish an event and press Ctrl+C as it has just been accepted, on the release of the lock."""
     lock = bus._lock
 
     class Interrupted:
-        """The lock, on whose release Ctrl+C is pressed."""
-
         acquire, _is_owned = lock.acquire, lock._is_owned
 
         def release(self) -> None:
@@ -418,9 +433,27 @@ def test_an_interrupt_between_history_and_handlers_leaves_the_counts_right():
     with pytest.raises(KeyboardInterrupt):
         bus.publish(CHUNK)
     bus._lock = lock
+
+
+def test_an_interrupt_between_history_and_handlers_leaves_the_counts_right():
+    """An event that was accepted and then reached no handler is no call of one, and a recording tells of it."""
+    bus = EventBus()
+    token = bus.subscribe(CHUNK, lambda event: None)
+    with bus.record() as run:
+        publish_interrupted(bus)
+    assert run.deliveries[["event_id", "outcome"]].values.tolist() == [[bus.history[0].id, "skipped"]]
     assert (len(bus.history), token.calls, bus.stats().calls) == (1, 0, 0)
     bus.publish(CHUNK)
     assert (len(bus.history), token.calls, bus.stats().calls) == (2, 1, 1)
+
+
+def test_an_event_held_back_is_delivered_although_its_publisher_was_interrupted():
+    """In a ``paused`` block an interrupt after the event was accepted changes nothing about its delivery."""
+    bus = EventBus()
+    token = bus.subscribe(CHUNK, lambda event: None)
+    with bus.paused():
+        publish_interrupted(bus)
+    assert (len(bus.history), token.calls, bus.stats().calls) == (1, 1, 1)
 
 
 def test_a_finalizer_may_publish_while_an_event_is_numbered(monkeypatch):
