@@ -45,6 +45,14 @@ def test_each_type_of_each_bus_has_one_signal_of_its_own(event_type):
     assert not any(one is signal for one in blinker.default_namespace.values())
 
 
+def test_an_enum_that_is_defined_again_and_again_leaves_nothing_behind():
+    """A cell that defines event types can run any number of times; the bus keeps the signal, and one way to find it."""
+    bus = EventBus()
+    versions = [Enum("Step", "NEXT") for _ in range(50)]
+    assert len({id(bus.get_signal(version.NEXT)) for version in versions}) == 1
+    assert len(bus._signals._latest) == len(bus._signals.all()) == 1
+
+
 def test_what_is_connected_receives_what_is_published():
     """Connecting to the signal is subscribing to the bus, and it returns the receiver, as in Blinker."""
     bus = EventBus()
