@@ -61,9 +61,34 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .plots import describe as describe
+    from .plots import overview as overview
+    from .plots import plot_causality as plot_causality
+    from .plots import plot_diff as plot_diff
+    from .plots import plot_funnel as plot_funnel
+    from .plots import plot_handler_heatmap as plot_handler_heatmap
+    from .plots import plot_latency as plot_latency
+    from .plots import plot_marbles as plot_marbles
+    from .plots import plot_rate as plot_rate
+    from .plots import plot_stream as plot_stream
+    from .plots import plot_throughput as plot_throughput
+    from .plots import plot_timeline as plot_timeline
+    from .plots import plot_transitions as plot_transitions
     from .replaying import ReplayClock as ReplayClock
     from .replaying import Replayed as Replayed
     from .replaying import replay as replay
+    from .tables import causality as causality
+    from .tables import causality_tree as causality_tree
+    from .tables import diff_runs as diff_runs
+    from .tables import errors_by_handler as errors_by_handler
+    from .tables import handler_latency as handler_latency
+    from .tables import handlers_of as handlers_of
+    from .tables import interarrival as interarrival
+    from .tables import middleware_funnel as middleware_funnel
+    from .tables import rates as rates
+    from .tables import stream_quality as stream_quality
+    from .tables import transitions as transitions
+    from .tables import variants as variants
     from .taps import LogEvent as LogEvent
     from .taps import Tap as Tap
     from .taps import TaskEvent as TaskEvent
@@ -82,6 +107,14 @@ _LAZY = {
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "plots": (
+        "describe", "overview", "plot_causality", "plot_diff", "plot_funnel", "plot_handler_heatmap", "plot_latency",
+        "plot_marbles", "plot_rate", "plot_stream", "plot_throughput", "plot_timeline", "plot_transitions",
+    ),
+    "tables": (
+        "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",
+        "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
+    ),
     "replaying": ("ReplayClock", "Replayed", "replay"),
     "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
