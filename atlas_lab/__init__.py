@@ -2,6 +2,9 @@
 
 Importing it loads blinker, msgspec and the standard library. Names of other modules are loaded when
 they are first used.
+
+PYTEST_DONT_REWRITE: pytest, which would rewrite the asserts of a package with a plugin, then does not complain, or
+stop, when it is started where atlas_lab was imported before, as in a notebook.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from .events import new_event_id as new_event_id
 from .history import History as History
 from .pipeline import Middleware as Middleware
 from .pipeline import MiddlewareStats as MiddlewareStats
+from .recording import Recording as Recording
 from .reports import BusStats as BusStats
 from .reports import Explanation as Explanation
 from .scopes import ScopedEventBus as ScopedEventBus
@@ -86,13 +90,19 @@ if _TYPE_CHECKING:
     from .tables import stream_quality as stream_quality
     from .tables import transitions as transitions
     from .tables import variants as variants
+    from .taps import LogEvent as LogEvent
+    from .taps import Tap as Tap
+    from .taps import TaskEvent as TaskEvent
+    from .taps import tap as tap
+    from .taps import tap_asyncio as tap_asyncio
+    from .taps import tap_logging as tap_logging
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
-    "experiments": ("fit", "latency", "summarize", "throughput"),
     "doctor": ("subscription_doctor",),
+    "experiments": ("fit", "latency", "summarize", "throughput"),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
@@ -102,11 +112,12 @@ _LAZY = {
         "describe", "overview", "plot_causality", "plot_diff", "plot_funnel", "plot_handler_heatmap", "plot_latency",
         "plot_marbles", "plot_rate", "plot_stream", "plot_throughput", "plot_timeline", "plot_transitions",
     ),
+    "replaying": ("ReplayClock", "Replayed", "replay"),
     "tables": (
         "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",
         "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
     ),
-    "replaying": ("ReplayClock", "Replayed", "replay"),
+    "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

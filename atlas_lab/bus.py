@@ -274,7 +274,7 @@ class EventBus(Delivering, Reporting):
                 if not done:
                     give_back(lock)
                 elif route is not None and not held:  # accepted, but never delivered
-                    route.abandon(None)
+                    route.abandon(None, event)
                 raise
             if held:
                 return self._release()
@@ -301,7 +301,7 @@ class EventBus(Delivering, Reporting):
                         self._handler_failed(subscription, event, error)
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
-                route.abandon(slot)
+                route.abandon(slot, event)
                 raise
             finally:
                 if token is None:  # an interrupt came before it was kept
@@ -312,7 +312,11 @@ class EventBus(Delivering, Reporting):
                     frame.depth = 0
         # 5.
         if self._parent is not None:
-            errors = joined(errors, self._parent._process(unnumbered(event), outer))
+            try:
+                errors = joined(errors, self._parent._process(unnumbered(event), outer))
+            except BaseException:
+                enter(before)  # the parent, interrupted, would go back to `outer`, which may be over
+                raise
         return errors
 
     async def _process_async(self, stamped: Event[Any], outer: Frame | None) -> list[Exception] | None:

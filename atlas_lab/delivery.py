@@ -35,23 +35,21 @@ class Delivering(Subscribing):
             slot: Slot | None = None
             try:
                 enter(frame)
-                for place, slot in enumerate(route.slots, -route.ahead):
-                    subscription = route.subscriptions[place] if place >= 0 else None
+                for slot in route.slots:
                     try:
-                        result = (slot if subscription is None else subscription.awaitable(slot))(event)
+                        result = route.awaitable(slot)(event)
                         if isinstance(result, Coroutine):
                             await result
                     except PublishDepthError:
                         raise
-                    except Exception as error:
-                        if subscription is None:
-                            raise
+                    except Exception as error:  # noqa: BLE001 - as in _process
+                        subscription = route.subscriptions[route.position(slot)]
                         report = self._note_failure(subscription, event, error)
                         if report is not None:
                             await self._report_async(report, subscription)
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
-                route.abandon(slot)
+                route.abandon(slot, event)
                 raise
             finally:
                 enter(before)  # not by a token: an interrupt may come before it is kept

@@ -258,12 +258,12 @@ def _objects(values: _Objects) -> pd.Series[Any]:
 
 def texts(values: Sequence[str | None]) -> _Column:
     """Return texts, or None, as an array of dtype str."""
-    return _text(np.array(values, object))
+    return _text(np.fromiter(values, object, len(values)))
 
 
 def type_labels(types: list[Enum]) -> pd.Categorical:
     """Return the names of event types as categories, in the order that `to_frame` gives them."""
-    values = np.array(types, object)
+    values = np.fromiter(types, object, len(types))
     return _types(values, np.ndarray(values.shape, np.intp, values.data))
 
 

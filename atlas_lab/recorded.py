@@ -1,56 +1,32 @@
-"""The frames of a recording: its events, the calls of handlers, and the steps of middleware."""
+"""The frames of a recording: the calls of handlers, and the steps of middleware.
+
+As in `atlas_lab.frames`, no row is built on the way: rows become columns at once, and what repeats is told apart by
+its address before anybody looks at its text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, TypeAlias
 
-import numpy as np
-import pandas as pd
+from .errors import MissingExtraError
+from .recorder import DeliveryRow, StepRow
+from .subscription import SKIPPED
 
-from .events import Event
-from .frames import categorical, labels, texts, to_frame, type_labels
-from .recording import DeliveryRow, StepRow
+try:
+    import numpy as np
+    import pandas as pd
+except ImportError as error:
+    raise MissingExtraError("pandas", "lab") from error
+
+from .frames import categorical, labels, texts, type_labels
 
 OUTCOMES = ["ok", "error", "skipped"]
 ACTIONS = ["passed", "transformed", "dropped", "raised"]
 
-
-def events_frame(seen: Sequence[Iterable[Event[Any]]], run: str) -> pd.DataFrame:
-    """Return the events of a recording as `to_frame` does, one row each.
-
-    Parameters
-    ----------
-    seen : sequence of iterables of Event
-        What each recorded bus accepted, in order; a parent before its scopes.
-    run : str
-        Fills the ``run`` column.
-
-    Returns
-    -------
-    DataFrame
-        The events of the first bus, and among them, where they happened, those that only a scope has seen.
-    """
-    merged: list[Event[Any]] = []
-    for events in seen:
-        merged = _merged(merged, list(events))
-    return to_frame(merged, run=run)
-
-
-def _merged(events: list[Event[Any]], more: list[Event[Any]]) -> list[Event[Any]]:
-    """Return `events` with those of `more` that are not among them, each before the next one that is."""
-    place = {event.id: number for number, event in enumerate(events)}
-    additions: list[tuple[float, Event[Any]]] = []
-    before = float(len(events))
-    for event in reversed(more):
-        if event.id in place:
-            before = min(before, place[event.id])
-        else:
-            additions.append((before - 0.5, event))
-    if not additions:
-        return events
-    numbered = [*enumerate(events), *reversed(additions)]
-    return [event for _, event in sorted(numbered, key=lambda one: one[0])]
+_Array: TypeAlias = "np.ndarray[Any, Any]"
+_Column: TypeAlias = Any  # as in frames
 
 
 def deliveries_frame(rows: Sequence[DeliveryRow], run: str, origin: int) -> pd.DataFrame:
@@ -78,37 +54,43 @@ def deliveries_frame(rows: Sequence[DeliveryRow], run: str, origin: int) -> pd.D
         handler       category        name of the subscription
         start         timedelta64[ns] since the recording began
         duration      timedelta64[ns] until the handler returned or failed, or was awaited if it is
-                                      async; what it published is included
-        outcome       category        ok, error, or skipped: a filter, an unsubscription or the death of
-                                      its object kept the event from the handler
+                                      async; what it published meanwhile is included
+        outcome       category        ok, error, or skipped: a filter, a pause, an unsubscription, the
+                                      death of its object or an interrupt kept the event from it
         error_type    category        missing for none
         error_message str             missing for none
         thread        category        name of the thread
-        attempt       int16           1 for the first call of this handler with this event on this bus
+        attempt       int16           1 when this handler meets this event on this bus for the first
+                                      time that is kept here, 2 the next time, as after a replay
         ============= =============== ================================================================
     """
-    rows = sorted(rows, key=lambda row: (row.started, row.number))
-    problems = [row.problem for row in rows]
-    codes = [0 if problem is None else 1 if problem[0] else 2 for problem in problems]
-    frame = pd.DataFrame(
+    event, place, started, ended, thread, outcome = _columns(rows, 6)
+    event_codes, events = _told_apart(event)
+    place_codes, places = _told_apart(place)
+    thread_codes, threads = _told_apart(thread)
+    went, error_type, error_message = _outcomes(outcome)
+    seq = _spread(event_codes, np.array([one.seq for one in events], np.int64))
+    ids = [one.id for one in events]
+    scope = _spread(place_codes, labels([path for path, _ in places]))
+    handler = _spread(place_codes, labels([name for _, name in places]))
+    return pd.DataFrame(
         {
-            "run": labels([run] * len(rows)),
-            "seq": np.array([row.event.seq for row in rows], np.int64),
-            "event_id": texts([row.event.id for row in rows]),
-            "type": type_labels([row.event.type for row in rows]),
-            "scope": labels([row.scope for row in rows]),
-            "handler": labels([row.handler for row in rows]),
-            "start": np.array([row.started - origin for row in rows], "m8[ns]"),
-            "duration": np.array([row.ended - row.started for row in rows], "m8[ns]"),
-            "outcome": categorical(codes, OUTCOMES),
-            "error_type": labels([problem[0] if problem and problem[0] else None for problem in problems]),
-            "error_message": texts([problem[1] if problem and problem[0] else None for problem in problems]),
-            "thread": labels([row.thread for row in rows]),
-        }
+            "run": _repeated(run, len(rows)),
+            "seq": seq,
+            "event_id": _spread(event_codes, texts(ids)),
+            "type": _spread(event_codes, type_labels([one.type for one in events])),
+            "scope": scope,
+            "handler": handler,
+            "start": (started - origin).view("m8[ns]"),
+            "duration": (ended - started).view("m8[ns]"),
+            "outcome": went,
+            "error_type": error_type,
+            "error_message": error_message,
+            "thread": _spread(thread_codes, labels(threads)),
+            "attempt": _attempts(event_codes, ids, scope.codes, handler.codes, seq),
+        },
+        copy=False,
     )
-    same = frame.groupby(["scope", "handler", "event_id"], observed=True, sort=False)
-    frame["attempt"] = (same.cumcount() + 1).astype(np.int16)
-    return frame
 
 
 def middleware_frame(rows: Sequence[StepRow], run: str, origin: int) -> pd.DataFrame:
@@ -138,22 +120,89 @@ def middleware_frame(rows: Sequence[StepRow], run: str, origin: int) -> pd.DataF
                                    neither an event nor None
         start      timedelta64[ns] since the recording began
         duration   timedelta64[ns]
-        changed    str             fields that it changed, joined by ", "; a payload that was changed in
-                                   place does not show
+        changed    str             fields that hold something else afterwards, joined by ", "; a
+                                   payload that was changed in place does not show
         ========== =============== ==================================================================
     """
-    rows = sorted(rows, key=lambda row: (row.started, row.number))
+    event, place, started, ended, action, changed = _columns(rows, 6)
+    event_codes, events = _told_apart(event)
+    place_codes, places = _told_apart(place)
+    action_codes, actions = _told_apart(action)
+    changed_codes, changes = _told_apart(changed)
     return pd.DataFrame(
         {
-            "run": labels([run] * len(rows)),
-            "event_id": texts([row.event.id for row in rows]),
-            "type": type_labels([row.event.type for row in rows]),
-            "scope": labels([row.scope for row in rows]),
-            "step": np.array([row.step for row in rows], np.int16),
-            "middleware": labels([row.middleware for row in rows]),
-            "action": categorical([ACTIONS.index(row.action) for row in rows], ACTIONS),
-            "start": np.array([row.started - origin for row in rows], "m8[ns]"),
-            "duration": np.array([row.ended - row.started for row in rows], "m8[ns]"),
-            "changed": texts([row.changed for row in rows]),
-        }
+            "run": _repeated(run, len(rows)),
+            "event_id": _spread(event_codes, texts([one.id for one in events])),
+            "type": _spread(event_codes, type_labels([one.type for one in events])),
+            "scope": _spread(place_codes, labels([path for path, _, _ in places])),
+            "step": _spread(place_codes, np.array([step for _, step, _ in places], np.int16)),
+            "middleware": _spread(place_codes, labels([name for _, _, name in places])),
+            "action": categorical(_spread(action_codes, np.array([*map(ACTIONS.index, actions)], np.int8)), ACTIONS),
+            "start": (started - origin).view("m8[ns]"),
+            "duration": (ended - started).view("m8[ns]"),
+            "changed": _spread(changed_codes, texts(changes)),
+        },
+        copy=False,
     )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> tuple[_Array, ...]:
+    """Return the columns of rows whose third and fourth field are times, in the order in which the calls began."""
+    table = np.fromiter(chain.from_iterable(rows), object, len(rows) * width).reshape(-1, width)
+    order = np.argsort(table[:, 2].astype(np.int64), kind="stable")
+    return tuple(
+        (column.astype(np.int64) if place in {2, 3} else column)[order] for place, column in enumerate(table.T)
+    )
+
+
+def _addresses(values: _Array) -> _Array:
+    return np.ndarray(values.shape, np.intp, values.data)  # what an array of objects is made of
+
+
+def _told_apart(values: _Array) -> tuple[_Array, list[Any]]:
+    """Return the objects among `values`, and for each value the place of its object."""
+    codes, distinct = pd.factorize(_addresses(values))
+    first = np.empty(len(distinct), np.int64)
+    first[codes[::-1]] = np.arange(len(values))[::-1]
+    return codes, values[first].tolist()
+
+
+def _spread(codes: _Array, values: _Column) -> _Column:
+    return values.take(codes)
+
+
+def _repeated(text: str, times: int) -> pd.Categorical:
+    return labels([text][:times]).take(np.zeros(times, np.int64))
+
+
+def _outcomes(outcomes: _Array) -> tuple[pd.Categorical, pd.Categorical, _Column]:
+    """Return the columns outcome, error_type and error_message."""
+    address = _addresses(outcomes)
+    codes = np.where(address == id(None), 0, np.where(address == id(SKIPPED), 2, 1))
+    failed = np.flatnonzero(codes == 1)
+    problems = outcomes[failed].tolist()
+    kinds = labels([kind for kind, _ in problems])
+    kind_codes = np.full(len(outcomes), -1)
+    kind_codes[failed] = kinds.codes
+    messages = np.full(len(outcomes), None, object)
+    messages[failed] = [message for _, message in problems]
+    return categorical(codes, OUTCOMES), categorical(kind_codes, kinds.categories.tolist()), texts(messages.tolist())
+
+
+def _attempts(codes: _Array, ids: list[str], scope: _Array, handler: _Array, seq: _Array) -> _Array:
+    """Return which time it is that a handler meets an event: each time, the bus gave it another number."""
+    attempt = np.ones(len(codes), np.int16)
+    if len(set(ids)) == len(ids):
+        return attempt
+    event = pd.factorize(np.fromiter(ids, object, len(ids)))[0][codes]
+    met, places = pd.factorize(event * (int(scope.max(initial=0)) + 1) + scope)
+    first = np.empty(len(places), np.int64)
+    first[met[::-1]] = seq[::-1]
+    again = np.zeros(len(places), bool)
+    again[met[seq != first[met]]] = True
+    rows = np.flatnonzero(again[met])
+    if rows.size:
+        meetings = pd.DataFrame({"met": met[rows], "handler": handler[rows], "seq": seq[rows]})
+        rank = meetings.groupby(["met", "handler"])["seq"].rank("dense")
+        attempt[rows] = rank.clip(upper=np.iinfo(np.int16).max).astype(np.int16)
+    return attempt

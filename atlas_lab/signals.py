@@ -206,7 +206,7 @@ class SignalTable:
                 self._by_key[subscription.key] = namesakes
         self.invalidate(subscription)
         # The token may live on in somebody's hands; the handler and what it holds need not.
-        subscription.slot, subscription.awaited = subscription.miss, None
+        subscription.slot, subscription.awaited, subscription.starting = subscription.miss, None, None
         subscription.recover = gone
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -398,25 +399,15 @@ class Subscribing(BusParts):
         if source is not None:
             call = only_from(subscription, call, source)
         if home is not None:
-            subscription.awaited = call = self._recorded(subscription, call)
-            call = self._start_later(subscription, call, home)
+            subscription.awaited = call
+            subscription.starting = partial(self._start_later, subscription, home)
+            call = subscription.starting(call)
         subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
         return subscription
 
-    def _recorded(self, subscription: Subscription, call: Slot) -> Slot:
-        """Return a call of an async handler that is recorded while a recording is on: it is over when it was awaited."""
-
-        def call_recorded(event: Event[Any]) -> object:
-            result = call(event)
-            for recorder in self._signals.recorders:
-                result = recorder.awaiting(subscription, event, result)
-            return result
-
-        return call_recorded
-
-    def _start_later(self, subscription: Subscription, call: Slot, home: AbstractEventLoop) -> Slot:
+    def _start_later(self, subscription: Subscription, home: AbstractEventLoop, call: Slot) -> Slot:
         """Return what a plain publish calls in place of an async handler."""
 
         def start(event: Event[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from atlas_lab import EventBus, to_frame
@@ -62,8 +63,16 @@ def test_diff_with_an_empty_run():
 
 def test_diff_compares_what_both_have():
     """A frame beside a recording is compared by its events; deliveries of one run alone are no difference."""
-    table = diff_runs(agents(), recording([event("a")], [{}], [{}]))
-    assert set(table["kind"]) == {"event type", "transition"}
+    recorded = recording([event("a")], [{}], [{}])
+    for pair in ((agents(), recorded), (recorded, agents())):
+        assert set(diff_runs(*pair)["kind"]) == {"event type", "transition"}
+
+
+def test_diff_with_a_median_of_nothing():
+    """What took no time in the first run has no ratio: nothing is infinitely slower."""
+    a, b = (recording([event("a")], [{"duration": took}]) for took in (0, 5))
+    table = diff_runs(a, b).set_index("kind")
+    assert table.loc["handler", "p50_b"] == pd.Timedelta(5) and pd.isna(table.loc["handler", "ratio"])
 
 
 def test_diff_names_the_run_that_is_wrong():

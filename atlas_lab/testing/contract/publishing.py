@@ -6,7 +6,6 @@ import asyncio
 import random
 import threading
 import uuid
-from collections.abc import Callable
 from contextvars import copy_context
 from enum import Enum
 from operator import call
@@ -14,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, PublishDepthError, ScopedEventBus
+from atlas_lab import Event, EventBus, EventType, PublishDepthError
 
+from .making import MakesBuses
 from .workers import PATIENCE, in_thread
 
 A = EventType.AGENT_STARTED
@@ -36,9 +36,7 @@ def no_parents(bus: EventBus) -> bool:
     return event.parent_id is None
 
 
-class PublishingContract:
-    make_bus: Callable[..., EventBus]
-
+class PublishingContract(MakesBuses):
     # 4. What has happened when publish returns
 
     def test_04_middleware_history_handlers_in_this_order(self):
@@ -612,7 +610,7 @@ class PublishingContract:
     def test_07_it_holds_across_scopes(self, nested):
         """Handlers of a scope and of its parent leave the same event as the parent of what they publish anywhere."""
         bus = self.make_bus(nested=nested)
-        scope = ScopedEventBus(parent=bus, scope_name="inner", nested=nested)
+        scope = self.make_scope(bus, "inner", nested=nested)
         scope.subscribe(A, lambda event: scope.publish(B))
         bus.subscribe(A, lambda event: bus.publish(C))
         bus.subscribe(A, lambda event: scope.publish(Step.NEXT))

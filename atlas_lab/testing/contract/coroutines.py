@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, HandlerErrors, NoEventLoopError
+from atlas_lab import Event, EventType, HandlerErrors, NoEventLoopError
 
+from .making import MakesBuses
 from .workers import PATIENCE, in_thread
 
 A = EventType.AGENT_STARTED
@@ -51,9 +52,7 @@ KINDS: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-class CoroutinesContract:
-    make_bus: Callable[..., EventBus]
-
+class CoroutinesContract(MakesBuses):
     # 16. Under publish_async
 
     @both_modes

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import types
 from collections import UserDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NotRequired, TypedDict
@@ -15,6 +15,8 @@ import msgspec
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, HandlerErrors, PayloadTypeError
+
+from .making import MakesBuses
 
 A = EventType.STREAM_CHUNK
 HANDLER_ERROR = EventType.HANDLER_ERROR
@@ -134,9 +136,7 @@ def subscribe(bus, event_type, got):
 """
 
 
-class PayloadsContract:
-    make_bus: Callable[..., EventBus]
-
+class PayloadsContract(MakesBuses):
     # 15. Typed subscribers
 
     @pytest.mark.parametrize("chunk", CHUNKS)

@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, HandlerErrors, MiddlewareError, ScopedEventBus, safe_subscribe
+from atlas_lab import Event, EventBus, EventType, HandlerErrors, MiddlewareError, safe_subscribe
+
+from .making import MakesBuses
 
 STARTED = EventType.AGENT_STARTED
 STOPPED = EventType.AGENT_STOPPED
@@ -74,9 +76,7 @@ def run_threads(count: int, work: Callable[[int], object]) -> None:
         raise failures[0]
 
 
-class ErrorsContract:
-    make_bus: Callable[..., EventBus]
-
+class ErrorsContract(MakesBuses):
     # -- 17: errors of handlers
 
     @both_policies
@@ -622,7 +622,11 @@ class ErrorsContract:
         assert seen == [] and len(bus.history) == 0
 
     @pytest.mark.parametrize("before", [0, 1])
-    @pytest.mark.parametrize("returned", ["an event", {"type": "x"}, True, False, 0, [], object(), Event], ids=repr)
+    @pytest.mark.parametrize(
+        "returned",
+        ["an event", {"type": "x"}, True, False, 0, [], object(), Event],
+        ids=["str", "dict", "True", "False", "0", "list", "object", "Event"],
+    )
     def test_19_anything_else_returned_is_a_middleware_error(self, returned, before):
         """The error names the entry and what it returned, on the first event and after events that passed."""
         bus = self.make_bus()
@@ -860,10 +864,8 @@ class ErrorsContract:
             if data % 5:
                 expected[2]["raised" if data % 7 == 0 else "passed"] += 8
         for entry, counts in zip(entries, expected, strict=True):
-            stats = entry.stats._asdict()
-            assert {
-                name: stats[name] for name in ("passed", "transformed", "dropped", "raised") if stats[name]
-            } == counts
+            outcomes = {name: getattr(entry.stats, name) for name in ("passed", "transformed", "dropped", "raised")}
+            assert {name: number for name, number in outcomes.items() if number} == counts
         assert bus.stats().accepted == expected[2]["passed"]
 
     def test_20_an_entry_switched_off_under_way_does_not_count_what_it_never_saw(self):
@@ -1106,7 +1108,7 @@ class ErrorsContract:
     def test_22_each_bus_counts_its_own_dead_letters(self):
         """An event may be a dead letter on its scope and handled on the parent, or the other way round."""
         bus = self.make_bus()
-        scope = ScopedEventBus(parent=bus, scope_name="agent")
+        scope = self.make_scope(bus, "agent")
         bus.subscribe(STARTED, lambda event: None)
         scope.subscribe(STOPPED, lambda event: None)
         scope.publish(STARTED)

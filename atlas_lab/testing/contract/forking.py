@@ -9,9 +9,18 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .lacking import give_up
+
+
+def check_forks() -> None:
+    """End the test if this system has no forks."""
+    if not hasattr(os, "fork"):
+        give_up("this system has no os.fork")
+
 
 def in_child(work: Callable[[], object]) -> Any:
     """Run `work` in a forked child and return what it returned; fail if it raised, or hung for ten seconds."""
+    check_forks()
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         # From 3.12 on a fork in a process with threads warns; that it works is what is tested here.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import pickle
 import subprocess
 import sys
 import time
 import uuid
-import warnings
 from collections.abc import Callable
 from enum import Enum, Flag, IntEnum, IntFlag, StrEnum
 from itertools import count
@@ -21,6 +19,8 @@ import pytest
 
 from atlas_lab import Event, EventBus, EventType, event_type_name, new_event_id
 
+from .forking import in_child
+from .making import MakesBuses
 from .workers import in_threads, many_switches
 
 A = EventType.AGENT_STARTED
@@ -120,9 +120,7 @@ def ways_of_naming_a_type() -> dict[str, Callable[[EventBus, Any], object]]:
 WAYS = ways_of_naming_a_type()
 
 
-class EventsContract:
-    make_bus: Callable[..., EventBus]
-
+class EventsContract(MakesBuses):
     # 1. Events
 
     def test_01_an_event_has_its_fields(self):
@@ -306,7 +304,6 @@ class EventsContract:
         assert len(others) == 80
         assert len({*mine, *others}) == 120
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
     def test_02_ids_are_unique_across_forks(self):
         """After a fork, parent and children go on with ids that differ, from the same bus and for new events."""
         bus = self.make_bus()
@@ -315,21 +312,7 @@ class EventsContract:
         def ids() -> list[str]:
             return [event_id for _ in range(20) for event_id in (bus.publish(A), Event(A).id)]
 
-        made = []
-        for _ in range(3):
-            reading, writing = os.pipe()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests left behind
-                child = os.fork()
-            if not child:
-                try:
-                    os.write(writing, " ".join(ids()).encode())
-                finally:
-                    os._exit(0)
-            os.close(writing)
-            with os.fdopen(reading) as pipe:
-                made += pipe.read().split()
-            os.waitpid(child, 0)
+        made = [event_id for _ in range(3) for event_id in in_child(ids)]
         assert len(made) == 120
         assert len({*made, *ids()}) == 160
 
