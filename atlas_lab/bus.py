@@ -234,6 +234,7 @@ class EventBus(Delivering, Reporting):
             signals = self._signals
             event_type = event.type
             signal = signals.core[event_type] if event_type.__class__ is EventType else signals.signal(event_type)
+            # 2.
             stage = self._pipeline.stage
             unchanged = True
             if stage is not None:
@@ -248,8 +249,9 @@ class EventBus(Delivering, Reporting):
                     signal = signals.signal(event.type)
             history = self._history
             lock = self._lock
-            done = False
-            try:  # not `with`, which takes three times as long; see `give_back`
+            held = done = False
+            # 3. Not `with lock`, which takes three times as long; see `give_back`.
+            try:
                 lock.acquire()
                 while True:
                     seq = history._accepted + 1
@@ -271,6 +273,8 @@ class EventBus(Delivering, Reporting):
             except BaseException:
                 if not done:
                     give_back(lock)
+                elif route is not None and not held:  # accepted, but never delivered
+                    route.abandon(None, event)
                 raise
             if held:
                 return self._release()
@@ -279,6 +283,7 @@ class EventBus(Delivering, Reporting):
                 return None
             if detour:
                 return self._deliver_in_turn(event, route, outer)
+        # 4.
         errors: list[Exception] | None = None
         if route.slots:
             around = None if outer is None else outer.under_way()
@@ -296,7 +301,7 @@ class EventBus(Delivering, Reporting):
                         self._handler_failed(subscription, event, error)
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
-                route.abandon(slot)
+                route.abandon(slot, event)
                 raise
             finally:
                 if token is None:  # an interrupt came before it was kept
@@ -305,8 +310,13 @@ class EventBus(Delivering, Reporting):
                     leave(token)
                 if turn is None:  # tasks that live on keep the cause of what they publish, but are not nested in it
                     frame.depth = 0
+        # 5.
         if self._parent is not None:
-            errors = joined(errors, self._parent._process(unnumbered(event), outer))
+            try:
+                errors = joined(errors, self._parent._process(unnumbered(event), outer))
+            except BaseException:
+                enter(before)  # the parent, interrupted, would go back to `outer`, which may be over
+                raise
         return errors
 
     async def _process_async(self, stamped: Event[Any], outer: Frame | None) -> list[Exception] | None:

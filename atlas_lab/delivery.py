@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from inspect import iscoroutine
 from threading import get_ident
 from typing import Any
 
@@ -36,20 +35,21 @@ class Delivering(Subscribing):
             slot: Slot | None = None
             try:
                 enter(frame)
-                for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
+                for slot in route.slots:
                     try:
-                        result = (slot if subscription.paused else subscription.invoke)(event)
-                        if iscoroutine(result):
+                        result = route.awaitable(slot)(event)
+                        if isinstance(result, Coroutine):
                             await result
                     except PublishDepthError:
                         raise
-                    except Exception as error:  # noqa: BLE001 - one failing handler never stops the others
+                    except Exception as error:  # noqa: BLE001 - as in _process
+                        subscription = route.subscriptions[route.position(slot)]
                         report = self._note_failure(subscription, event, error)
                         if report is not None:
                             await self._report_async(report, subscription)
                         errors = self._collect(errors, subscription, event, error)
             except BaseException:
-                route.abandon(slot)
+                route.abandon(slot, event)
                 raise
             finally:
                 enter(before)  # not by a token: an interrupt may come before it is kept

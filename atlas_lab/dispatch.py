@@ -71,8 +71,8 @@ class Turn:
 
     def __exit__(self, *exc_info: object) -> None:
         self.open = False
-        for _, route, _ in self.queue:  # left behind by an interrupt or a depth error
-            route.abandon(None)
+        for event, route, _ in self.queue:  # left behind by an interrupt or a depth error
+            route.abandon(None, event)
         self.queue.clear()
 
 

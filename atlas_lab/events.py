@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -16,6 +15,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from .arguments import check_optional, refuse
+from .cards import event_card
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ def id_stream() -> Iterator[EventId]:
     >>> first < second, uuid.UUID(first).version
     (True, 8)
     """
-    digits = secrets.token_hex(10)
+    digits = os.urandom(10).hex()
     variant = "89ab"[int(digits[16], 16) % 4]
     prefix = f"{digits[:12]}8{digits[13:16]}{variant}{digits[17:]}"
     # A pipeline of C iterators: no Python frame, and so no thread switch, inside one id. The last byte is added
@@ -283,6 +283,9 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def _repr_html_(self) -> str:
+        return event_card(self)
 
     @property
     def type_name(self) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from enum import Enum
 from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -139,7 +140,7 @@ def to_frame(
     event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"], address["id"], address["parent_id"])
     timestamp, t_rel = _times(field["timestamp"])
     columns: dict[str, _Column] = {
-        "run": _labels([run][:rows]).take(np.zeros(rows, np.int64)),
+        "run": labels([run][:rows]).take(np.zeros(rows, np.int64)),
         "seq": field["seq"].astype(np.int64),
         "event_id": event_id,
         "parent_id": parent_id,
@@ -148,8 +149,8 @@ def to_frame(
         "type": _types(field["type"], address["type"]),
         "timestamp": timestamp,
         "t_rel": t_rel,
-        "source": _labels(field["source"].tolist()),
-        "scope": _labels(field["scope"].tolist()),
+        "source": labels(field["source"].tolist()),
+        "scope": labels(field["scope"].tolist()),
     }
     if data == "keep":
         columns["data"] = _objects(field["data"])
@@ -255,6 +256,17 @@ def _objects(values: _Objects) -> pd.Series[Any]:
     return pd.Series(values.copy(), dtype=object, copy=False)
 
 
+def texts(values: Sequence[str | None]) -> _Column:
+    """Return texts, or None, as an array of dtype str."""
+    return _text(np.fromiter(values, object, len(values)))
+
+
+def type_labels(types: list[Enum]) -> pd.Categorical:
+    """Return the names of event types as categories, in the order that `to_frame` gives them."""
+    values = np.fromiter(types, object, len(types))
+    return _types(values, np.ndarray(values.shape, np.intp, values.data))
+
+
 def _text(values: _Objects) -> _Column:
     """Return `values`, text or None, as an array of dtype str."""
     try:
@@ -267,13 +279,14 @@ def _label(value: object) -> str:
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def _labels(values: list[Any]) -> pd.Categorical:
+def labels(values: Sequence[Any]) -> pd.Categorical:
+    """Return texts, or None, as categories in sorted order."""
     number: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
     codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
     labels = [None if value is None else _label(value) for value in number]
     categories = sorted({label for label in labels if label is not None})
     place = {None: -1} | {label: code for code, label in enumerate(categories)}
-    return _categorical(np.array([place[label] for label in labels], np.int32)[codes], categories)
+    return categorical(np.array([place[label] for label in labels], np.int32)[codes], categories)
 
 
 def _types(types: _Objects, address: _Addresses) -> pd.Categorical:
@@ -285,14 +298,15 @@ def _types(types: _Objects, address: _Addresses) -> pd.Categorical:
     labels = [event_type_name(types[row]) for row in first]
     categories = _type_names(labels)
     place = np.array([categories.index(label) for label in labels], np.int32)
-    return _categorical(place[codes], categories)
+    return categorical(place[codes], categories)
 
 
 def _type_names(names: Iterable[str]) -> list[str]:
     return [*EventType.__members__, *sorted(set(names) - EventType.__members__.keys())]
 
 
-def _categorical(codes: _Column, categories: list[str]) -> pd.Categorical:
+def categorical(codes: _Column, categories: list[str]) -> pd.Categorical:
+    """Return what codes into `categories` stand for; -1 is missing."""
     return pd.Categorical.from_codes(codes, categories=pd.Index(categories, dtype="str"))
 
 

@@ -6,15 +6,19 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from operator import is_not
 from threading import get_ident
 from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
 from .arguments import check_callable, check_choice, check_count, check_optional
 from .background import Background
+from .cards import bus_card
 from .dispatch import Pause, Waiting
 from .events import EventId, id_stream
 from .forks import survive_forks
 from .history import History
+from .naming import counted
 from .pipeline import Middleware, MiddlewareFunction, Pipeline
 from .signals import SignalTable
 
@@ -135,6 +139,11 @@ class BusParts:
         return self._path
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """Returns the time of this bus, in seconds since the epoch."""
+        return self._clock
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._signals.closed
@@ -154,6 +163,20 @@ class BusParts:
         for one in waiting:
             one.bus_closed()
 
+    def _record(self, recorder: Any) -> None:
+        """Have what happens from now on recorded by one more."""
+        with self._lock:
+            recorder.begin(self._history.accepted)
+            self._record_with((*self._signals.recorders, recorder))
+
+    def _stop_recording(self, recorder: Any) -> None:
+        with self._lock:
+            self._record_with(tuple(filter(partial(is_not, recorder), self._signals.recorders)))
+
+    def _record_with(self, recorders: tuple[Any, ...]) -> None:
+        self._signals.record_with(recorders)
+        self._pipeline.record_with(recorders)
+
     def _enlist(self, waiting: object) -> None:
         """Have something that waits for events told when the bus is closed; it is not kept alive."""
         with self._lock:
@@ -171,7 +194,10 @@ class BusParts:
             "Send its events instead: list(bus.history)"
         )
 
+    def _repr_html_(self) -> str:
+        return bus_card(self)
+
     def __repr__(self) -> str:
         name = f" {self._path!r}" if self._path else ""
-        state = "closed" if self.closed else f"{len(self._signals.subscriptions())} subscriptions"
-        return f"<{type(self).__name__}{name}: {state}, {self._history.accepted} events>"
+        state = "closed" if self.closed else counted(len(self._signals.subscriptions()), "subscription")
+        return f"<{type(self).__name__}{name}: {state}, {counted(self._history.accepted, 'event')}>"

@@ -129,7 +129,7 @@ class Stage:
         self._pipeline = pipeline
         self.entries = entries
         # A list, because switching an entry off replaces its step also for the event in flight.
-        self.steps: list[MiddlewareFunction] = [entry.function for entry in entries]
+        self.steps: list[MiddlewareFunction] = [pipeline.step(entry, place) for place, entry in enumerate(entries)]
         self.passes = 0  # accepted events that every entry passed unchanged; counted by the bus, under the lock
         self.retired = False
 
@@ -230,13 +230,14 @@ class Pipeline:
         Events that an entry dropped or failed on.
     """
 
-    __slots__ = ("entries", "lock", "rejected", "stage")
+    __slots__ = ("entries", "lock", "recorders", "rejected", "stage")
 
     def __init__(self, lock: AbstractContextManager[object]) -> None:
         self.lock = lock
         self.entries: tuple[Middleware, ...] = ()
         self.stage: Stage | None = None
         self.rejected = 0
+        self.recorders: tuple[Any, ...] = ()
 
     def add(
         self, function: MiddlewareFunction, name: str | None = None, before: Middleware | str | None = None
@@ -279,6 +280,19 @@ class Pipeline:
             return False
         self._change(tuple(other for other in self.entries if other is not entry))
         return True
+
+    def step(self, entry: Middleware, place: int) -> MiddlewareFunction:
+        """Return what is called for an entry."""
+        function = entry.function
+        for recorder in self.recorders:
+            function = recorder.step(entry, place, function)
+        return function
+
+    def record_with(self, recorders: tuple[Any, ...]) -> None:
+        """Have the steps from now on recorded by these."""
+        with self.lock:
+            self.recorders = recorders
+            self.rebuild()
 
     def settle(self) -> None:
         """Bring the counts of all entries up to date. Called under the lock."""

@@ -88,6 +88,8 @@ class ScopedEventBus(EventBus):
         self._parent = parent if propagate else None
         with parent._lock:
             parent._scopes.add(self)
+        for recorder in parent._signals.recorders:
+            recorder.extend_to(self)
 
     @property
     def scope_name(self) -> str:

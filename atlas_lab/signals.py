@@ -74,7 +74,7 @@ class OrderedSignal(blinker.Signal):
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
         """Yield what to call for an event, in the order of delivery."""
         route = self.table.route(self)
-        for slot, subscription in zip(route.slots, route.subscriptions, strict=True):
+        for slot, subscription in zip(route.slots[route.ahead :], route.subscriptions, strict=True):
             subscription.count()
             yield slot
 
@@ -106,6 +106,8 @@ class SignalTable:
         For the hot path; types that are not of `EventType` go through `signal`.
     everything : OrderedSignal
         Holds the subscriptions to every type.
+    recorders : tuple
+        Who writes down the deliveries, while a recording is on.
     deliveries, misses, errors : int
         Calls of handlers as dispatched, those that did not take place, and those that raised.
     """
@@ -116,12 +118,14 @@ class SignalTable:
         self.everything = OrderedSignal(self, None)
         self.bus: Callable[[], Any] = gone
         self.closed = False
+        self.recorders: tuple[Any, ...] = ()
         self.deliveries = self.misses = self.errors = 0
         self._by_name: dict[str, OrderedSignal] = {}
         self._latest: dict[int, OrderedSignal] = {}
         self._retired: list[tuple[OrderedSignal, tuple[Subscription, ...], int]] = []
         self._orphans: deque[Subscription] = deque()
         self._lost: deque[Subscription] = deque(maxlen=100)
+        self._departed: deque[Subscription] = deque(maxlen=100)
         self._by_key: dict[object, tuple[Subscription, ...]] = {}
         self._count = 0
         self._changes = 0
@@ -202,22 +206,35 @@ class SignalTable:
                 self._by_key[subscription.key] = namesakes
         self.invalidate(subscription)
         # The token may live on in somebody's hands; the handler and what it holds need not.
-        subscription.slot = subscription.invoke = subscription.miss
+        subscription.slot, subscription.awaited, subscription.starting = subscription.miss, None, None
         subscription.recover = gone
         return True
 
     def invalidate(self, subscription: Subscription) -> None:
         """Drop the routes that a subscription is part of, and take it out of dispatches under way."""
-        self._changes += 1
         for signal in subscription.places if subscription.event_types else self.all():
-            route, signal.route = signal.route, None
-            if route is not None:
-                self._retired.append((signal, route.subscriptions, route.dispatches))
-                del route  # the last reference, unless a dispatch is under way
+            self._retire(signal)
             for reference in signal.routes:
                 under_way = reference()
                 if under_way is not None and (subscription.paused or not subscription.active):
                     under_way.take_out(subscription)
+
+    def _retire(self, signal: OrderedSignal) -> None:
+        """Have the next event of a type meet receivers that are looked up anew."""
+        self._changes += 1
+        route, signal.route = signal.route, None
+        if route is not None:
+            self._retired.append((signal, route.subscriptions, route.dispatches))
+
+    def record_with(self, recorders: tuple[Any, ...]) -> None:
+        """Have the deliveries from now on recorded by these."""
+        with self.lock:
+            self._record_with(recorders)
+
+    def _record_with(self, recorders: tuple[Any, ...]) -> None:
+        self.recorders = recorders
+        for signal in self.all():
+            self._retire(signal)
 
     def route(self, signal: OrderedSignal) -> Route:
         """Return the current receivers of a signal."""
@@ -233,7 +250,7 @@ class SignalTable:
             if signal is not self.everything:
                 receivers += self.everything.receivers.values()
             connected = sorted((one for one in receivers if not one.paused), key=_delivery_order)
-            route = Route(tuple(connected))
+            route = Route(tuple(connected), self.recorders)
             if changes == self._changes:  # a finalizer may have run and subscribed in between
                 signal.routes = [known for known in signal.routes if known() is not None]
                 signal.routes.append(weakref.ref(route))
@@ -267,6 +284,12 @@ class SignalTable:
             receivers += signal.receivers.values()
         return sorted(dict.fromkeys(receivers), key=_delivery_order)
 
+    def departed(self) -> list[Subscription]:
+        """Return the latest subscriptions that ended because the object of their handler was gone."""
+        with self.lock:
+            self._bury()
+            return list(self._departed)
+
     def orphan(self, subscription: Subscription) -> None:
         """Note that the object whose method handled the events is gone.
 
@@ -285,8 +308,10 @@ class SignalTable:
         while self._orphans:
             subscription = self._orphans.popleft()
             calls = subscription.calls
-            if self.disconnect(subscription) and not calls:
-                self._lost.append(subscription)
+            if self.disconnect(subscription):
+                self._departed.append(subscription)
+                if not calls:
+                    self._lost.append(subscription)
 
     def mourn(self) -> None:
         """Log the subscriptions whose object was gone before an event came. Not called under the lock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -15,7 +16,7 @@ from .parts import BusParts
 from .payloads import PayloadType
 from .signals import OrderedSignal
 from .subscribers import annotated_payload, bind, only_from, only_once, only_where, typed
-from .subscription import Handler, Slot, Subscription
+from .subscription import SKIPPED, Handler, Slot, Subscription
 from .waiting import EventStream, running_loop, wait_for
 
 if TYPE_CHECKING:
@@ -316,6 +317,21 @@ class Subscribing(BusParts):
         """Return the active subscriptions, in the order in which they would receive one event."""
         return self._signals.subscriptions()
 
+    def departed(self) -> list[Subscription]:
+        """Return the latest 100 subscriptions that ended because their object was garbage-collected, oldest first.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> class Agent:
+        ...     def work(self, event): ...
+        >>> bus = EventBus()
+        >>> _ = bus.subscribe(EventType.AGENT_STARTED, Agent().work)
+        >>> bus.departed()
+        [<Subscription Agent.work to AGENT_STARTED: ended, 0 calls>]
+        """
+        return self._signals.departed()
+
     def get_signal(self, event_type: Enum) -> OrderedSignal:
         """Return the Blinker signal behind an event type.
 
@@ -382,18 +398,21 @@ class Subscribing(BusParts):
             call = typed(subscription, call, payload_type)
         if source is not None:
             call = only_from(subscription, call, source)
-        subscription.invoke = call
-        subscription.slot = call if home is None else self._start_later(subscription, call, home)
+        if home is not None:
+            subscription.awaited = call
+            subscription.starting = partial(self._start_later, subscription, home)
+            call = subscription.starting(call)
+        subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
         return subscription
 
-    def _start_later(self, subscription: Subscription, call: Slot, home: AbstractEventLoop) -> Slot:
+    def _start_later(self, subscription: Subscription, home: AbstractEventLoop, call: Slot) -> Slot:
         """Return what a plain publish calls in place of an async handler."""
 
         def start(event: Event[Any]) -> None:
             coroutine: Any = call(event)
-            if coroutine is not None:  # None when a filter let the event pass by
+            if coroutine is not SKIPPED:
                 self._background.start(coroutine, home, lambda error: self._task_failed(subscription, event, error))
 
         return start

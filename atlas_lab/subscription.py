@@ -12,8 +12,12 @@ from enum import Enum
 from types import CodeType
 from typing import Any, Protocol, Self, TypeAlias
 
+from .cards import subscription_card
 from .events import Event, event_type_name
 from .naming import code_location, describe
+
+SKIPPED = object()
+"""What a slot returns that did not call its handler."""
 
 Handler: TypeAlias = Callable[[Event[Any]], object]
 Slot: TypeAlias = Callable[[Event[Any]], object]
@@ -82,9 +86,9 @@ class Subscription:
     """
 
     __slots__ = (
-        "__weakref__", "_misses", "active", "code", "created_at", "dispatches", "errors", "event_types",
-        "filters", "handler_name", "invoke", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
-        "recover", "signals", "slot",
+        "__weakref__", "_misses", "active", "awaited", "code", "created_at", "dispatches", "errors", "event_types",
+        "filters", "handler_name", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
+        "recover", "signals", "slot", "starting",
     )  # fmt: skip
 
     def __init__(
@@ -117,9 +121,11 @@ class Subscription:
         self.rank = (0, 0)
         self.places: list[Any] = []
         self.recover: Callable[[], Handler | None] = gone
-        # What is called with an event that a route delivers, and what an awaiting publisher calls instead.
+        # What is called with an event that a route delivers. For an async handler also what an awaiting publisher
+        # calls instead, and what makes the former of the latter.
         self.slot: Slot = self.miss
-        self.invoke: Slot = self.miss
+        self.awaited: Slot | None = None
+        self.starting: Callable[[Slot], Slot] | None = None
 
     @property
     def calls(self) -> int:
@@ -164,7 +170,7 @@ class Subscription:
         with self.signals.lock:
             self._misses += 1
             self.signals.misses += 1
-        return None
+        return SKIPPED
 
     def failed(self, error: BaseException) -> None:
         """Note that the handler raised."""
@@ -178,6 +184,9 @@ class Subscription:
 
     def __exit__(self, *exc_info: object) -> None:
         self.unsubscribe()
+
+    def _repr_html_(self) -> str:
+        return subscription_card(self)
 
     def __repr__(self) -> str:
         types = ", ".join(map(event_type_name, self.event_types)) or "every type"
@@ -193,45 +202,81 @@ class Route:
     ----------
     subscriptions : tuple of Subscription
     slots : list of callable
-        What to call, one for each subscription, no two the same object. A list, so that taking one out
-        reaches the dispatches that are under way.
+        What to call, no two the same object: what recordings collect events with, then one for each
+        subscription. A list, so that taking one out reaches the dispatches that are under way.
+    ahead : int
+        How many slots stand in front of those of the subscriptions.
     dispatches : int
         How many events went through; the bus adds to it under the lock.
     """
 
-    __slots__ = ("__weakref__", "_built", "dispatches", "slots", "subscriptions")
+    __slots__ = ("__weakref__", "_awaited", "_built", "_recorders", "ahead", "dispatches", "slots", "subscriptions")
 
-    def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
+    def __init__(self, subscriptions: tuple[Subscription, ...], recorders: tuple[Any, ...] = ()) -> None:
         self.subscriptions = subscriptions
-        self.slots: list[Slot] = []
+        self._recorders = recorders
+        self.slots: list[Slot] = [recorder.collect for recorder in recorders]
+        self.ahead = len(recorders)
+        self._awaited: dict[int, Slot] = {}
         taken: set[int] = set()
         for subscription in subscriptions:
-            slot = subscription.slot
+            slot, awaited = subscription.slot, subscription.awaited
+            if recorders:
+                slot, awaited = self._recorded(subscription, slot, slot if awaited is None else awaited)
             if id(slot) in taken:  # one handler subscribed twice
                 slot = _same_call(slot)
+            if awaited is not None:
+                self._awaited[id(slot)] = awaited
             taken.add(id(slot))
             self.slots.append(slot)
         self._built = tuple(self.slots)
         self.dispatches = 0
 
+    def _recorded(self, subscription: Subscription, slot: Slot, awaited: Slot) -> tuple[Slot, Slot]:
+        """Return what is called in place of a slot, and by a publisher that awaits, so that recordings see it."""
+        for recorder in self._recorders:
+            awaited = recorder.awaiting(subscription, awaited)
+        if subscription.starting is not None:
+            return subscription.starting(awaited), awaited
+        for recorder in self._recorders:
+            slot = recorder.around(subscription, slot)
+        return slot, awaited
+
+    def _missed(self, subscription: Subscription) -> Slot:
+        """Return what is called in place of a subscription that an event does not reach."""
+        slot: Slot = subscription.miss
+        for recorder in self._recorders:
+            slot = recorder.around(subscription, slot)
+        return slot
+
+    def awaitable(self, slot: Slot) -> Slot:
+        """Return what a publisher that awaits calls in place of a slot."""
+        return self._awaited.get(id(slot), slot)
+
     def position(self, slot: Slot | None) -> int:
-        """Return the place of a slot, as it was built or as it is now; -1 for None."""
+        """Return the place of a slot's subscription, as it was built or as it is now; -1 if it is of none."""
+        return max(self._place(slot) - self.ahead, -1)
+
+    def _place(self, slot: Slot | None) -> int:
         for slots in (self._built, self.slots):
-            for position, other in enumerate(slots):
+            for place, other in enumerate(slots):
                 if other is slot:
-                    return position
+                    return place
         return -1
 
-    def abandon(self, last: Slot | None) -> None:
+    def abandon(self, last: Slot | None, event: Event[Any]) -> None:
         """Note that a dispatch was broken off: the slots after `last` were not called."""
-        for subscription in self.subscriptions[self.position(last) + 1 :]:
-            subscription.miss()
+        reached = self._place(last) + 1
+        for collect in self._built[reached : self.ahead]:
+            collect(event)
+        for subscription in self.subscriptions[max(reached - self.ahead, 0) :]:
+            self._missed(subscription)(event)
 
     def take_out(self, subscription: Subscription) -> None:
         """Make a dispatch that is under way pass over a subscription."""
         for position, other in enumerate(self.subscriptions):
             if other is subscription:
-                self.slots[position] = subscription.miss
+                self.slots[position + self.ahead] = self._missed(subscription)
 
 
 def _same_call(slot: Slot) -> Slot:

@@ -380,3 +380,32 @@ def test_counts_are_right_after_an_interrupted_delivery():
         bus.publish(CHUNK)
     assert [token.calls for token in tokens] == [1, 1, 0]
     assert bus.stats().calls == 2
+
+
+class Interrupting:
+    """A bus's lock after whose next release an interrupt strikes."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.armed = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.lock, name)
+
+    def release(self) -> None:
+        self.lock.release()
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+
+
+def test_an_event_that_an_interrupt_kept_from_its_handlers_counts_no_calls():
+    """An interrupt between history and handlers leaves the event in the history and the counts of calls as they were."""
+    bus = EventBus()
+    token = bus.subscribe(CHUNK, lambda event: None)
+    bus._lock = Interrupting(bus._lock)
+    with pytest.raises(KeyboardInterrupt):
+        bus.publish(CHUNK)
+    assert (bus.history[-1].seq, token.calls) == (1, 0)
+    bus.publish(CHUNK)
+    assert (bus.history[-1].seq, token.calls) == (2, 1)

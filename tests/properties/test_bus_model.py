@@ -84,6 +84,7 @@ class BusMachine(RuleBasedStateMachine):
         self.made = 0
         self.members: list[Listener] = []
         self.entries: list[list[Filter]] = [[], []]
+        self.removed: list[Filter] = []
         self.owners: dict[int, Owner] = {}
         self.got: list[tuple[int, Enum, str | None]] = []
         self.expected: list[tuple[int, Enum, str | None]] = []
@@ -170,6 +171,7 @@ class BusMachine(RuleBasedStateMachine):
         if made.entry is not None:
             assert made.entry() is True
             self.entries[made.bus].remove(made)
+            self.removed.append(made)
 
     @rule(bus=st.integers(0, 1), of=types, source=sources)
     def publish(self, bus, of, source):

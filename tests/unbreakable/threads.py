@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from tests.contract.forking import in_child
-from tests.contract.workers import PATIENCE, Witness, many_switches, no_finalizers
+from atlas_lab.testing.contract.forking import in_child
+from atlas_lab.testing.contract.workers import PATIENCE, Witness, many_switches, no_finalizers
 
 __all__ = ["PATIENCE", "Witness", "all_at_once", "in_child", "many_switches", "no_finalizers"]
 
