@@ -2,6 +2,9 @@
 
 Importing it loads blinker, msgspec and the standard library. Names of other modules are loaded when
 they are first used.
+
+PYTEST_DONT_REWRITE: pytest, which would rewrite the asserts of a package with a plugin, then does not complain, or
+stop, when it is started where atlas_lab was imported before, as in a notebook.
 """
 
 from __future__ import annotations
@@ -42,6 +45,10 @@ if _TYPE_CHECKING:
     from .datasets import load_flights as load_flights
     from .datasets import load_quakes as load_quakes
     from .doctor import subscription_doctor as subscription_doctor
+    from .experiments import fit as fit
+    from .experiments import latency as latency
+    from .experiments import summarize as summarize
+    from .experiments import throughput as throughput
     from .frames import concat_frames as concat_frames
     from .frames import to_frame as to_frame
     from .middleware import dedupe as dedupe
@@ -55,17 +62,62 @@ if _TYPE_CHECKING:
     from .middleware import validate as validate
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
+    from .plots import describe as describe
+    from .plots import overview as overview
+    from .plots import plot_causality as plot_causality
+    from .plots import plot_diff as plot_diff
+    from .plots import plot_funnel as plot_funnel
+    from .plots import plot_handler_heatmap as plot_handler_heatmap
+    from .plots import plot_latency as plot_latency
+    from .plots import plot_marbles as plot_marbles
+    from .plots import plot_rate as plot_rate
+    from .plots import plot_stream as plot_stream
+    from .plots import plot_throughput as plot_throughput
+    from .plots import plot_timeline as plot_timeline
+    from .plots import plot_transitions as plot_transitions
+    from .replaying import ReplayClock as ReplayClock
+    from .replaying import Replayed as Replayed
+    from .replaying import replay as replay
+    from .tables import causality as causality
+    from .tables import causality_tree as causality_tree
+    from .tables import diff_runs as diff_runs
+    from .tables import errors_by_handler as errors_by_handler
+    from .tables import handler_latency as handler_latency
+    from .tables import handlers_of as handlers_of
+    from .tables import interarrival as interarrival
+    from .tables import middleware_funnel as middleware_funnel
+    from .tables import rates as rates
+    from .tables import stream_quality as stream_quality
+    from .tables import transitions as transitions
+    from .tables import variants as variants
+    from .taps import LogEvent as LogEvent
+    from .taps import Tap as Tap
+    from .taps import TaskEvent as TaskEvent
+    from .taps import tap as tap
+    from .taps import tap_asyncio as tap_asyncio
+    from .taps import tap_logging as tap_logging
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "datasets": ("Flight", "FlightEvent", "Quake", "QuakeEvent", "load_flights", "load_quakes"),
     "doctor": ("subscription_doctor",),
+    "experiments": ("fit", "latency", "summarize", "throughput"),
     "frames": ("concat_frames", "to_frame"),
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
     "parquet": ("read_parquet", "write_parquet"),
+    "plots": (
+        "describe", "overview", "plot_causality", "plot_diff", "plot_funnel", "plot_handler_heatmap", "plot_latency",
+        "plot_marbles", "plot_rate", "plot_stream", "plot_throughput", "plot_timeline", "plot_transitions",
+    ),
+    "replaying": ("ReplayClock", "Replayed", "replay"),
+    "tables": (
+        "causality", "causality_tree", "diff_runs", "errors_by_handler", "handler_latency", "handlers_of",
+        "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
+    ),
+    "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

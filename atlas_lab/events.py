@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from .arguments import check_optional, refuse
+from .cards import event_card
 
 T = TypeVar("T")
 
@@ -282,6 +283,9 @@ class Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def _repr_html_(self) -> str:
+        return event_card(self)
 
     @property
     def type_name(self) -> str:

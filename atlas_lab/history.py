@@ -12,7 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .arguments import check_callable, check_count, check_kind, check_optional
-from .events import Event, check_event_types, event_type_name
+from .cards import history_card
+from .events import Event, EventType, check_event_types, event_type_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,8 @@ class History(Sequence[Event[Any]]):
     (['think', 'write'], 1)
     >>> bus.history[-1].seq
     3
+    >>> [event.data["task"] for event in bus.history["AGENT_TASK_ASSIGNED"]]  # <TAB> after [" offers the types
+    ['think', 'write']
     >>> bus.history
     <History: 2 events (limit 2), 1 pushed out>
     """
@@ -185,15 +188,31 @@ class History(Sequence[Event[Any]]):
     @overload
     def __getitem__(self, index: int) -> Event[Any]: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Event[Any]]: ...
-    def __getitem__(self, index: int | slice) -> Event[Any] | list[Event[Any]]:
+    def __getitem__(self, index: slice | str | Enum) -> list[Event[Any]]: ...
+    def __getitem__(self, index: int | slice | str | Enum) -> Event[Any] | list[Event[Any]]:
         if isinstance(index, slice):
             return list(self)[index]
+        if isinstance(index, str | Enum):
+            return self._of_type(index if isinstance(index, str) else event_type_name(index))
         try:
             with self._lock:
                 return self._events[index]
         except IndexError:
             raise IndexError(f"history holds {len(self)} events, there is none at {index}") from None
+
+    def _of_type(self, name: str) -> list[Event[Any]]:
+        events = list(self)
+        found = [event for event in events if event.type_name == name]
+        if not found and name not in EventType.__members__:
+            known = ", ".join(sorted({event.type_name for event in events})) or "none"
+            raise KeyError(f"history holds no event of a type {name!r}; types in it: {known}")
+        return found
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return sorted({event.type_name for event in self})
+
+    def _repr_html_(self) -> str:
+        return history_card(self)
 
     def __repr__(self) -> str:
         limit = "no limit" if self.limit is None else f"limit {self.limit}"

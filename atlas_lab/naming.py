@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 import sys
 from functools import partial
 from types import FunctionType
@@ -14,6 +15,33 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception as failure:  # noqa: BLE001 - any code may run in there
         return f"<its text cannot be shown: {type(failure).__name__}>"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 event``, ``2,000 events``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+class _Short(reprlib.Repr):
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = limit
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
+
+    def repr_instance(self, x: object, level: int) -> str:
+        try:
+            return _cut(repr(x), self.maxother)
+        except Exception as error:  # noqa: BLE001 - any code may run in there
+            return f"<{type(x).__name__} whose repr failed: {type(error).__name__}>"
+
+
+def short_repr(value: object, limit: int = 200) -> str:
+    """Return the ``repr`` of a value, cut inside and at the end to about `limit` characters; one that fails says so."""
+    return _cut(_Short(limit).repr(value), limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def describe(error: BaseException) -> str:

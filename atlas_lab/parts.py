@@ -13,10 +13,12 @@ from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
 from .arguments import check_callable, check_choice, check_count, check_optional
 from .background import Background
+from .cards import bus_card
 from .dispatch import Pause, Waiting
 from .events import EventId, id_stream
 from .forks import survive_forks
 from .history import History
+from .naming import counted
 from .pipeline import Middleware, MiddlewareFunction, Pipeline
 from .signals import SignalTable
 
@@ -154,13 +156,12 @@ class BusParts:
         """
         for scope in list(self._scopes):
             scope.close()
-        if not self.closed:
-            self._signals.mourn()
-            with self._lock:
-                waiting = list(self._waiting)
-                self._signals.close()
-            for one in waiting:
-                one.bus_closed()
+        self._signals.mourn()
+        with self._lock:  # also for who comes second, so that the bus is closed when this returns
+            waiting = list(self._waiting)
+            self._signals.close()
+        for one in waiting:
+            one.bus_closed()
 
     def _record(self, recorder: Any) -> None:
         """Have what happens from now on recorded by one more."""
@@ -193,7 +194,10 @@ class BusParts:
             "Send its events instead: list(bus.history)"
         )
 
+    def _repr_html_(self) -> str:
+        return bus_card(self)
+
     def __repr__(self) -> str:
         name = f" {self._path!r}" if self._path else ""
-        state = "closed" if self.closed else f"{len(self._signals.subscriptions())} subscriptions"
-        return f"<{type(self).__name__}{name}: {state}, {self._history.accepted} events>"
+        state = "closed" if self.closed else counted(len(self._signals.subscriptions()), "subscription")
+        return f"<{type(self).__name__}{name}: {state}, {counted(self._history.accepted, 'event')}>"

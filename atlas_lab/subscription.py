@@ -12,6 +12,7 @@ from enum import Enum
 from types import CodeType
 from typing import Any, Protocol, Self, TypeAlias
 
+from .cards import subscription_card
 from .events import Event, event_type_name
 from .naming import code_location, describe
 
@@ -183,6 +184,9 @@ class Subscription:
 
     def __exit__(self, *exc_info: object) -> None:
         self.unsubscribe()
+
+    def _repr_html_(self) -> str:
+        return subscription_card(self)
 
     def __repr__(self) -> str:
         types = ", ".join(map(event_type_name, self.event_types)) or "every type"

@@ -1,6 +1,6 @@
 """How long it takes to turn a million events into a frame, and how much longer the plain ways take.
 
-    python -m benchmarks.bench_frames [--quick] [--json PATH] [--rounds N] [--events N]
+    python -m benchmarks.bench_frames [--quick] [--rounds N] [--events N] [--json PATH]
 
 Every round runs all ways once, in shuffled order, after a full collection. Shown are medians over the
 rounds with their 95 % bootstrap intervals, then those of the ratios within a round. Times are processor
@@ -9,18 +9,14 @@ machine shows the same on the clock. The times on the clock are shown beside the
 
 Two thirds of the events have a parent. ``uniform`` payloads are five flat keys; ``mixed`` ones have four
 schemas, one of them nested. The plain ways are given twice: with `dataclasses.asdict` from events that are
-dataclasses, as one writes without this package, and with msgspec's `asdict` from our own.
+dataclasses, as one writes without this package, and with msgspec's `asdict` from our own. They are compared
+on a tenth of the events: a million would take them minutes in each round.
 """
 
-import argparse
 import dataclasses
 import gc
-import itertools
-import json
 import random
-import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,9 +24,10 @@ import pandas as pd
 
 from atlas_lab import Event, EventType
 from atlas_lab.frames import to_frame
-from benchmarks.harness import interval, machine, ratio
+from benchmarks.commands import conclude, parser_of
+from benchmarks.harness import Cell
+from benchmarks.machine import Watch
 
-LIMITS = {"keep": 0.8, "expand uniform": 1.0, "expand mixed": 2.5}  # seconds for a million events
 SOURCES = ["planner", "critic", "retriever", "writer", None]
 
 
@@ -83,14 +80,22 @@ def make_events(payload, size):
 
 
 def ways(size):
+    """Return our ways to a frame of so many events."""
     even, odd = make_events(uniform, size), make_events(mixed, size)
-    plain_even, plain_odd = ([PlainEvent(*msgspec.structs.astuple(event)) for event in some] for some in (even, odd))
-    asdict, plain_asdict = msgspec.structs.asdict, dataclasses.asdict
     return {
         "keep": lambda: to_frame(even),
         "drop": lambda: to_frame(even, data="drop"),
         "expand uniform": lambda: to_frame(even, data="expand"),
         "expand mixed": lambda: to_frame(odd, data="expand"),
+    }
+
+
+def plain_ways(size):
+    """Return the ways that one would write without this package."""
+    even, odd = make_events(uniform, size), make_events(mixed, size)
+    plain_even, plain_odd = ([PlainEvent(*msgspec.structs.astuple(event)) for event in some] for some in (even, odd))
+    asdict, plain_asdict = msgspec.structs.asdict, dataclasses.asdict
+    return {
         "DataFrame, dataclasses": lambda: pd.DataFrame([plain_asdict(event) for event in plain_even]),
         "json_normalize uniform, dataclasses": lambda: pd.json_normalize([plain_asdict(event) for event in plain_even]),
         "json_normalize mixed, dataclasses": lambda: pd.json_normalize([plain_asdict(event) for event in plain_odd]),
@@ -100,67 +105,32 @@ def ways(size):
     }
 
 
-PAIRS = [
-    (fast, f"{slow}, {events}")
-    for events in ("dataclasses", "msgspec")
-    for fast, slow in [
-        ("keep", "DataFrame"),
-        ("expand uniform", "json_normalize uniform"),
-        ("expand mixed", "json_normalize mixed"),
-    ]
-]
-
-
 def measure(size, rounds, chance):
-    runs = ways(size)
-    seconds = {name: [] for name in runs}
-    elapsed = {name: [] for name in runs}
+    """Return cells by section, way and number of events: processor time, and time on the clock."""
+    few = max(1, size // 10)
+    runs = {(name, size): run for name, run in ways(size).items()}
+    runs |= {(name, few): run for name, run in (ways(few) | plain_ways(few)).items()}
+    cells = {(section, *key): Cell([]) for section in ("frames", "frames clock") for key in runs}
     for _ in range(rounds):
-        for name in chance.sample(list(runs), len(runs)):
+        for key in chance.sample(list(runs), len(runs)):
             gc.collect()
             clock, start = time.perf_counter(), time.process_time()
-            frame = runs[name]()
-            seconds[name].append(time.process_time() - start)
-            elapsed[name].append(time.perf_counter() - clock)
+            frame = runs[key]()
+            cells["frames", *key].readings.append(time.process_time() - start)
+            cells["frames clock", *key].readings.append(time.perf_counter() - clock)
             del frame
-    return seconds, elapsed
+    return cells
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="50,000 events, 3 rounds")
-    parser.add_argument("--events", type=int)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--json", type=Path, metavar="PATH")
-    options = parser.parse_args()
-    size = options.events or (50_000 if options.quick else 1_000_000)
+def main(argv=None):
+    parser = parser_of(__doc__, "50,000 events, 3 rounds")
+    parser.add_argument("--events", type=int, metavar="N", help="how many events the largest frames are made of")
+    options = parser.parse_args(argv)
+    gc.freeze()  # what the imported libraries are made of is not collected along
     rounds = options.rounds or (3 if options.quick else 7)
-    about = machine("pandas", "numpy", "pyarrow", "msgspec")
-    print(*itertools.starmap("{}={}".format, about.items()))
-    print(f"{size:,} events, {rounds} rounds\n")
-    chance = random.Random(0)
-    seconds, elapsed = measure(size, rounds, chance)
-    times = {name: interval(values, chance) for name, values in seconds.items()}
-    for name, found in times.items():
-        limit = f"   to reach: {LIMITS[name]} s for 1,000,000" if name in LIMITS else ""
-        clock = f"   on the clock {statistics.median(elapsed[name]):7.3f} s"
-        print(f"{name:36} {found['median']:7.3f} s  [{found['low']:.3f}, {found['high']:.3f}]{clock}{limit}")
-    print()
-    ratios = {}
-    for fast, slow in PAIRS:
-        found = ratio(seconds, slow, fast, chance)
-        ratios[f"{slow} / {fast}"] = found
-        print(f"{slow:36} / {fast:16} {found['median']:5.1f} x  [{found['low']:.1f}, {found['high']:.1f}]")
-    if options.json:
-        report = {
-            "machine": about,
-            "events": size,
-            "seconds": seconds,
-            "elapsed": elapsed,
-            "times": times,
-            "ratios": ratios,
-        }
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    watch = Watch(options.load_before)
+    cells = measure(options.events or (50_000 if options.quick else 1_000_000), rounds, random.Random(0))
+    conclude("frames", cells, watch, rounds, options)
 
 
 if __name__ == "__main__":

@@ -1,189 +1,177 @@
 """What one publish costs, with everything on, beside other libraries and in all the ways it is used.
 
-    python -m benchmarks.bench_publish [--quick] [--json PATH] [--figure PATH] [--markdown]
+    python -m benchmarks.bench_publish [--quick] [--rounds N] [--json PATH] [--figure PATH]
 
-Times are nanoseconds; what counts are the ratios to a bare ``blinker.Signal.send`` with as many handlers,
-in the same run. Of the others, only ``bubus`` and the plain bus keep a history and make ids, too.
+What counts are the ratios to a bare ``blinker.Signal.send(event)`` within the same round. Where a library has no
+such thing, or its word for it means something else, nothing is measured, and the report says why. The values of all
+rounds go to a file of pyperf's, from which ``python -m benchmarks.report`` makes tables and figure again.
 """
 
-import argparse
-import gc
-import json
 import random
-import statistics
-import subprocess
-import sys
-import threading
-import time
-import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from atlas_lab import Event, EventBus
-from atlas_lab.events import id_stream
-from benchmarks.harness import interval, machine, measure, ratio
-from benchmarks.peers import ALL, CHUNK, PACKAGES, blinker_send, handlers, ours
+from atlas_lab import EventBus
+from benchmarks import footprint, threads
+from benchmarks.commands import conclude, parser_of
+from benchmarks.figure import draw
+from benchmarks.harness import BLOCK, Way, measure, way
+from benchmarks.machine import Watch
+from benchmarks.peers import BASE, BLINKER, CHUNK, OURS, PEERS, Rig, make_handlers
+from benchmarks.readme import FIGURE
+from benchmarks.storage import LATEST
 
-COUNTS = (1, 10, 100)
-
-
-def publishing(rounds, chance):
-    """Return the ratio to blinker for each library and number of handlers, and the times."""
-    ways = {f"{name} | {count}": make(count) for count in COUNTS for name, make in ALL.items() if name != "bubus"}
-    ways["atlas_lab | 0"] = ours(0)
-    ways |= {f"bubus | {count}": ALL["bubus"](count) for count in COUNTS}
-    found = measure(ways, rounds, chance)
-    bases = {name: f"blinker send | {name.split(' | ')[1]}" for name in ways}
-    bases["atlas_lab | 0"] = "blinker send | 1"
-    return found, {name: ratio(found, name, bases[name], chance) for name in ways}
+THREADS = (1, 2, 3, 4)
+CONNECTED = 1000
+COLLECTING = (OURS, BLINKER, "psygnal emit", "pyee", "plain bus")
+KEEPING = (OURS, "plain bus")
+SLOW = [("bubus", 100)]  # nearly a second for one publish, and 50 of them to fill its history
 
 
-def options(rounds, chance):
-    """Return what middleware, scopes and subscribing cost, as ratios to blinker with one handler."""
-    ways = {"blinker send | 1": blinker_send(1)}
-    ways |= {f"middleware {entries}": ours(1, middleware=entries) for entries in (0, 1, 5)}
-    ways |= {f"scopes {deep}": ours(1, scopes=deep) for deep in (1, 2, 3, 4)}
-    for connected in (0, 1000):
-        bus = EventBus()
-        for handler in handlers(connected):
-            bus.subscribe(CHUNK, handler)
-        (one,) = handlers(1)
-        ways[f"subscribe and unsubscribe, {connected} connected"] = lambda bus=bus, one=one: bus.subscribe(CHUNK, one)()
-    found = measure(ways, rounds, chance)
-    return found, {name: ratio(found, name, "blinker send | 1", chance) for name in ways}
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    block: float = BLOCK
+    thread_rounds: int = 15
+    thread_block: float = 0.05
+    churned: int = 5000
+    weighed: int = 200_000
+    kept: int = 1_000_000
+    import_rounds: int = 15
+    slow: bool = True
 
 
-def threads(rounds, chance, events=20_000):
-    """Return the throughput of 1 to 4 threads on one bus, in events per second."""
-    found = {f"threads {number}": [] for number in (1, 2, 3, 4)}
-    for _ in range(rounds):
-        for name in chance.sample(list(found), len(found)):
-            number = int(name.split()[1])
-            call = ours(1)
-            barrier = threading.Barrier(number + 1)
-
-            def work(call=call, barrier=barrier, number=number):
-                barrier.wait()
-                for _ in range(events // number):
-                    call()
-
-            workers = [threading.Thread(target=work) for _ in range(number)]
-            for worker in workers:
-                worker.start()
-            barrier.wait()
-            start = time.perf_counter()
-            for worker in workers:
-                worker.join()
-            found[name].append(events / (time.perf_counter() - start))
-    return found
+FULL = Plan(rounds=40)
+QUICK = Plan(rounds=5, thread_rounds=3, churned=1000, weighed=50_000, import_rounds=3, slow=False)
 
 
-def memory(events=200_000):
-    """Return bytes per event in the history, without payload, and milliseconds of a full collection over 1M events."""
-    bus = EventBus(history_limit=None)
-    bus.publish(CHUNK, None, "model")
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    for _ in range(events):
-        bus.publish(CHUNK, None, "model")
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    ids = id_stream()
-    kept = [Event(CHUNK, None, "model", id=next(ids), scope="") for _ in range(1_000_000)]
-    gc.collect()
-    passes = []
-    for _ in range(5):
-        start = time.perf_counter()
-        gc.collect()
-        passes.append((time.perf_counter() - start) * 1e3)
-    del kept
-    return (after - before) / events, statistics.median(passes)
+def measure_all(plan, chance):
+    """Return cells by section, peer and setting."""
+    cells = {}
+    sections = {
+        "handlers": _handlers(plan),
+        "middleware": _depths("middleware", (0, 1, 5)),
+        "scopes": _depths("scopes", (0, 1, 2, 3, 4)),
+        "subscribe": _connected(),
+        "resubscribed": _resubscribed(),
+        "collecting": _collecting(),
+        "recording": _recording(),
+    }
+    for name, rigs in sections.items():
+        found = _timed(rigs, plan, chance, collecting=name == "collecting")
+        cells |= {(name, *key): cell for key, cell in found.items()}
+    together = [peer for peer in PEERS.values() if "threads" not in peer.why_not]
+    through = threads.throughput(together, THREADS, plan.thread_rounds, chance, plan.thread_block)
+    keeping = {name: PEERS[name].build for name in KEEPING}
+    once = {
+        ("churn", max(THREADS)): threads.churn(together, max(THREADS), plan.churned),
+        ("bytes", plan.weighed): footprint.memory(keeping, plan.weighed),
+        ("collection", plan.kept): footprint.collections(keeping, plan.kept),
+        ("import", 0): footprint.imports(plan.import_rounds, chance),
+    }
+    cells |= {("threads", *key): cell for key, cell in through.items()}
+    cells |= {(name, peer, setting): cell for (name, setting), row in once.items() for peer, cell in row.items()}
+    return cells
 
 
-def importing(rounds):
-    """Return milliseconds of processor time to import blinker, and to import atlas_lab, beyond starting Python."""
-    code = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
-    found = {"blinker": [], "atlas_lab": []}
-    for _ in range(rounds):
-        for name, times in found.items():
-            spent = subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, check=True)
-            times.append(float(spent.stdout) * 1e3)
-    return {name: statistics.median(times) for name, times in found.items()}
+def _timed(rigs, plan, chance, *, collecting):
+    """Measure some rigs, and with them, in the same rounds, what all is compared with."""
+    rigs = {**rigs, (BASE, 1): PEERS[BLINKER].build(make_handlers(1))}
+    try:
+        ways = {key: rig.publish for key, rig in rigs.items()}
+        return measure(ways, plan.rounds, chance, plan.block, collecting=collecting)
+    finally:
+        for rig in rigs.values():
+            rig.close()
 
 
-def show(ratios, found):
-    for name, values in ratios.items():
-        median = statistics.median(found[name])
-        print("{:46} {:>12,.0f} ns   x blinker {median:7.2f}  [{low:.2f}, {high:.2f}]".format(name, median, **values))
+def _handlers(plan):
+    return {
+        (name, count): peer.build(make_handlers(count))
+        for name, peer in PEERS.items()
+        for count in (0, 1, 10, 100)
+        if plan.slow or (name, count) not in SLOW
+    }
 
 
-def markdown(ratios):
-    """Return the table of the README."""
-    lines = ["| one publish, times a bare Blinker send | 1 handler | 10 | 100 |", "| --- | --: | --: | --: |"]
-    for name in ALL:
-        cells = [f"{ratios[f'{name} | {count}']['median']:.2f}" for count in COUNTS]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _depths(word, numbers):
+    """Return rigs with so many middleware, or scopes, and one handler on each bus."""
+    return {
+        (name, number): peer.build(make_handlers(1), **{word: number})
+        for name, peer in PEERS.items()
+        if word not in peer.why_not
+        for number in numbers
+    }
 
 
-def draw(ratios, path):
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - only for --figure
-
-    figure, axes = plt.subplots(1, 3, figsize=(10, 4), sharey=True, layout="constrained", facecolor="white")
-    names = [name for name in ALL if name not in {"blinker send", "bubus"}][::-1]
-    for ax, count in zip(axes, COUNTS, strict=True):
-        medians = [ratios[f"{name} | {count}"]["median"] for name in names]
-        bars = ax.barh(names, medians, color=["#0072B2" if name == "atlas_lab" else "0.75" for name in names])
-        ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
-        ax.axvline(1, color="#D55E00", linewidth=1.5)
-        ax.set(title=f"{count} handler{'s' * (count > 1)}", xscale="log", xlim=(0.02, 30))
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].text(1.1, -0.75, "bare Blinker send", color="#D55E00", fontsize=8)
-    axes[1].set_xlabel("time of one publish, as a multiple of a bare Blinker send (log scale)")
-    figure.savefig(path, dpi=160)
+def _changing(connected):
+    return {
+        name: peer.build(make_handlers(connected)) for name, peer in PEERS.items() if "subscribe" not in peer.why_not
+    }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few rounds")
-    parser.add_argument("--json", type=Path, metavar="PATH")
-    parser.add_argument("--figure", type=Path, metavar="PATH")
-    parser.add_argument("--markdown", action="store_true", help="print the table of the README as well")
-    options_given = parser.parse_args()
-    chance = random.Random(0)
-    rounds = 4 if options_given.quick else 40
-    about = machine("atlas_lab", *PACKAGES)
-    print(*(f"{name}={value}" for name, value in about.items()), sep="  ")
-    found, ratios = publishing(rounds, chance)
-    show(ratios, found)
-    more, more_ratios = options(rounds, chance)
-    show(more_ratios, more)
-    through = threads(max(3, rounds // 4), chance)
-    base = through["threads 1"]
-    for name, values in through.items():
-        share = interval([a / b for a, b in zip(values, base, strict=True)], chance)
-        rate = statistics.median(values)
-        print("{:46} {:>12,.0f} /s   x one thread {median:.2f}  [{low:.2f}, {high:.2f}]".format(name, rate, **share))
-    size, collection = memory()
-    print(f"{'an event in the history, without payload':46} {size:12,.0f} bytes")
-    print(f"{'a full collection with 1M events kept':46} {collection:12,.1f} ms")
-    imports = importing(5 if options_given.quick else 15)
-    for name, spent in imports.items():
-        print(f"{'import ' + name:46} {spent:12,.1f} ms of processor time")
-    if options_given.markdown:
-        print("\n" + markdown(ratios))
-    if options_given.figure:
-        draw(ratios, options_given.figure)
-    if options_given.json:
-        report = {
-            "machine": about,
-            "ns": found | more,
-            "ratios": ratios | more_ratios,
-            "threads": through,
-            "bytes": size,
-            "collection_ms": collection,
-            "import_ms": imports,
-        }
-        options_given.json.write_text(json.dumps(report, indent=1) + "\n")
+def _connected():
+    """Return rigs that subscribe and unsubscribe, with so many other handlers connected."""
+    rigs = {(name, connected): rig for connected in (0, CONNECTED) for name, rig in _changing(connected).items()}
+    rigs |= {(OURS, connected): PEERS[OURS].build(make_handlers(connected)) for connected in (10, 10 * CONNECTED)}
+    return {key: Rig(rig.resubscribe, close=rig.close) for key, rig in rigs.items()}
+
+
+def _resubscribed():
+    """Return rigs that publish to many handlers, and (1) that do so after each change of what is subscribed."""
+    rigs = {}
+    for name, rig in _changing(CONNECTED).items():
+        rigs[name, 0] = rig._replace(publish=Way(rig.publish.run))  # a full history matters little beside the handlers
+        rigs[name, 1] = Rig(Way(_alternating(rig.resubscribe.run, rig.publish.run)))
+    return rigs
+
+
+def _alternating(first: Callable, then: Callable):
+    def run(times):
+        once = (None,)
+        for _ in times:
+            first(once)
+            then(once)
+
+    return run
+
+
+def _collecting():
+    """Return rigs to measure with the garbage collector on; unbounded histories are where it has most to do."""
+    rigs = {(name, count): PEERS[name].build(make_handlers(count)) for name in COLLECTING for count in (1, 10)}
+    return rigs | {
+        (f"{name}, unbounded history", 1): PEERS[name].build(make_handlers(1), history_limit=None) for name in KEEPING
+    }
+
+
+def _recording():
+    """Return rigs with recording off and on; each block has a recording of its own."""
+    rigs = {}
+    for count in (1, 10):
+        for word in ("off", "on"):
+            bus = EventBus()
+            for handler in make_handlers(count):
+                bus.subscribe(CHUNK, handler)
+            around = {"around": bus.record} if word == "on" else {}
+            rigs[word, count] = Rig(way("bus.publish(CHUNK, None, 'model')", bus=bus, CHUNK=CHUNK, warm=1003, **around))
+    return rigs
+
+
+def main(argv=None):
+    parser = parser_of(__doc__, "5 rounds, and less of what takes long")
+    parser.add_argument("--figure", type=Path, metavar="PATH", help="where to draw the figure")
+    options = parser.parse_args(argv)
+    plan = QUICK if options.quick else FULL
+    plan = replace(plan, rounds=options.rounds or plan.rounds)
+    watch = Watch(options.load_before)
+    cells = measure_all(plan, random.Random(0))
+    path = conclude("publish", cells, watch, plan.rounds, options)
+    figure = options.figure or (FIGURE if path == LATEST else path.with_suffix(".png"))
+    draw(path, figure)
+    print(f"figure in {figure}")
 
 
 if __name__ == "__main__":

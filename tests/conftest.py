@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
 
+from atlas_lab.testing.contract.lacking import give_up
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # Told of --cov, nbval would trace every kernel too, and the notebooks measure time.
     config.option.cov_source = []
-
-
-def give_up(reason: str) -> NoReturn:
-    __tracebackhide__ = True
-    if os.environ.get("ATLAS_LAB_REQUIRE") == "all":
-        pytest.fail(f"{reason}, and ATLAS_LAB_REQUIRE=all lets nothing be skipped", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

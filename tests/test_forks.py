@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, forks
-from tests.contract.forking import in_child
+from atlas_lab.testing.contract.forking import in_child
 
 CHUNK = EventType.STREAM_CHUNK
 PATIENCE = 20

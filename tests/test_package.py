@@ -10,7 +10,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 DATA = sorted(path.name for pattern in ("*.csv", "*.json") for path in (ROOT / "data").glob(pattern))
 
-HEAVY = ["IPython", "asyncio", "ipywidgets", "matplotlib", "numpy", "pandas", "pyarrow"]
+HEAVY = ["IPython", "asyncio", "ipywidgets", "matplotlib", "numpy", "pandas", "pyarrow", "pytest"]
 
 
 def specifiers(requirements):
@@ -110,11 +110,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     with zipfile.ZipFile(built[1]) as wheel:
         names = set(wheel.namelist())
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "atlas_lab").rglob("*") if path.suffix in {".py", ".js"}}
+    code = {name.removeprefix("atlas_lab/testing/plugin/") for name in code}
     info = f"atlas_lab-{atlas_lab.__version__}.dist-info"
     shipped = {name for name in names if not name.startswith(info)}
     assert DATA != []
     assert code | {"atlas_lab/py.typed"} | {f"atlas_lab/_data/{name}" for name in DATA} <= shipped
-    assert {name.split("/")[0] for name in shipped} == {"atlas_lab"}
+    assert {name.split("/")[0] for name in shipped} == {"atlas_lab", "_atlas_lab_pytest.py"}
     assert f"{info}/licenses/LICENSE" in names
 
 
@@ -125,27 +126,88 @@ def test_the_sdist_can_be_tested(built):
     assert {"Makefile", "constraints.txt", "environment.yml", "pyproject.toml", "tests/test_package.py"} <= names
 
 
-def test_the_wheel_works_in_an_empty_environment(built, tmp_path, unavailable):
-    """With its core dependencies alone, away from the clone, the bus publishes and the data sets load."""
-    links = tmp_path / "links"
-    names = PROJECT["dependencies"]
-    download = ["download", "--only-binary=:all:", "--dest", links, "--constraint", ROOT / "constraints.txt", *names]
-    pip = [sys.executable, "-m", "pip"]
-    if subprocess.run([*pip, *download], capture_output=True, check=False).returncode:
-        unavailable("no package index can be reached")
-    venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    run(*pip, "--python", python, "install", "--no-index", "--find-links", links, built[1])
+@pytest.fixture(scope="module")
+def new_environment(built, tmp_path_factory, unavailable):
+    """Return a function that makes an environment with the wheel and some packages more, and returns its Python."""
 
+    def make(*packages):
+        folder = tmp_path_factory.mktemp("environment")
+        links, pip = folder / "links", [sys.executable, "-m", "pip"]
+        names = [*PROJECT["dependencies"], *packages]
+        download = [
+            "download",
+            "--only-binary=:all:",
+            "--dest",
+            links,
+            "--constraint",
+            ROOT / "constraints.txt",
+            *names,
+        ]
+        if subprocess.run([*pip, *download], capture_output=True, check=False).returncode:
+            unavailable("no package index can be reached")
+        venv.create(folder / "venv", with_pip=False)
+        python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        run(*pip, "--python", python, "install", "--no-index", "--find-links", links, built[1], *packages)
+        return python
+
+    return make
+
+
+def test_the_wheel_works_in_an_empty_environment(new_environment, tmp_path):
+    """With its core dependencies alone, away from the clone, the bus publishes, can be recorded, and data sets load."""
     program = """
 import atlas_lab, sys
 from atlas_lab import EventBus, EventType
 from atlas_lab.datasets import load_flights, load_quakes
+from atlas_lab.testing import assert_published, record
 bus = EventBus()
-bus.publish(EventType.SYSTEM_INIT)
+with record(bus) as published:
+    bus.publish(EventType.SYSTEM_INIT)
+assert_published(published, EventType.SYSTEM_INIT, times=1)
 print(len(bus.history), len(load_flights()) > 100, len(load_quakes()) > 100, atlas_lab.__file__.startswith(sys.prefix))
 """
-    assert run(python, "-I", "-c", program, cwd=tmp_path) == "1 True True True\n"
+    assert run(new_environment(), "-I", "-c", program, cwd=tmp_path) == "1 True True True\n"
+
+
+def test_the_wheel_serves_the_tests_of_an_empty_project(new_environment, tmp_path):
+    """With pytest alone beside it: fixtures, the contract with its assertions explained, and no warning.
+
+    pytest is started where atlas_lab was imported before, as from a notebook, which must not disturb it.
+    """
+    (tmp_path / "test_mine.py").write_text("""
+from atlas_lab import EventBus, EventType
+from atlas_lab.testing import BusContract, assert_published
+
+def test_fixtures(recorded_bus, event_clock):
+    bus, published = recorded_bus
+    event_clock.advance(60)
+    bus.publish(EventType.SYSTEM_INIT)
+    (event,) = assert_published(published, EventType.SYSTEM_INIT)
+    assert event.timestamp == 61.0
+
+class TestMine(BusContract):
+    def make_bus(self, **options):
+        return EventBus(**options)
+
+class TestBroken(BusContract):
+    def make_bus(self, history_limit=1000, **options):
+        return EventBus(history_limit and history_limit + 1, **options)
+""")
+    program = """
+import atlas_lab, atlas_lab.events, sys, pytest
+sys.exit(pytest.main(["-q", "-W", "error", "-k", "test_fixtures or test_23 or test_25", *sys.argv[1:]]))
+"""
+    python = new_environment("pytest")
+    assert " passed" in run(python, "-I", "-c", program, "--deselect", "test_mine.py::TestBroken", cwd=tmp_path)
+    broken = [python, "-I", "-c", program, "test_mine.py::TestBroken::test_23_the_default_is_a_thousand"]
+    done = subprocess.run(broken, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "E       assert (1001, 1001, 0) == (1000, 1000, 1)" in done.stdout
+
+
+def test_the_plugin_is_registered():
+    """Pytest finds the fixtures by itself; an environment that was made before they were is noticed (`make clean`)."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    assert {entry.name: entry.value for entry in distribution("atlas_lab").entry_points} == declared["pytest11"]
 
 
 def test_no_loop_stands_directly_under_a_lock():

@@ -195,10 +195,10 @@ def test_a_bus_shows_itself():
     scope = ScopedEventBus(parent=bus, scope_name="agent")
     scope.subscribe(CHUNK, handle)
     scope.publish(CHUNK)
-    assert repr(scope) == "<ScopedEventBus 'run/agent': 1 subscriptions, 1 events>"
+    assert repr(scope) == "<ScopedEventBus 'run/agent': 1 subscription, 1 event>"
     assert repr(EventBus()) == "<EventBus: 0 subscriptions, 0 events>"
     bus.close()
-    assert repr(bus) == "<EventBus 'run': closed, 1 events>"
+    assert repr(bus) == "<EventBus 'run': closed, 1 event>"
 
 
 def test_an_entry_of_the_middleware_shows_itself():

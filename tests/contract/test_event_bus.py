@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from atlas_lab import EventBus
-
-from .bad_input import BadInputContract
-from .coroutines import CoroutinesContract
-from .errors import ErrorsContract
-from .events import EventsContract
-from .handlers import HandlersContract
-from .histories import HistoryContract
-from .payloads import PayloadsContract
-from .publishing import PublishingContract
-from .scopes import ScopesContract
-from .threads import ThreadsContract
+from atlas_lab import EventBus, EventType, Subscription
+from atlas_lab.testing import BusContract
 
 
-class TestEventBus(
-    EventsContract,
-    PublishingContract,
-    ThreadsContract,
-    HandlersContract,
-    PayloadsContract,
-    CoroutinesContract,
-    ErrorsContract,
-    HistoryContract,
-    ScopesContract,
-    BadInputContract,
-):
+class TestEventBus(BusContract):
     def make_bus(self, **options: Any) -> EventBus:
         return EventBus(**options)
+
+    def test_12_it_is_a_subscription(self):
+        """What `subscribe` returns is of the public class that documents it."""
+        assert type(self.make_bus().subscribe(EventType.AGENT_STARTED, print)) is Subscription
