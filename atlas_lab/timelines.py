@@ -12,7 +12,7 @@ from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .errors import MissingExtraError
 from .folding import Folded, fold
 from .lanes import counts_of, draw_counts
-from .lettering import label, period_text, plural, span_text
+from .lettering import label, period_text, plural, span_text, stretch_text
 from .looks import BLUE, ERROR, Look, marker_size, muted
 from .marks import boxes, key, name_rows
 from .time_axes import TimeAxis, bounds, moment, moments_of
@@ -120,7 +120,7 @@ def plot_timeline(
         counts = counts_of(at, rows.of)
         for lane in counts.apart():
             draw_counts(ax, lane, axis, kwargs)
-        notes.append(f"bars: the number in each {span_text(counts.width)}, every lane to a scale of its own")
+        notes.append(f"bars: the number in each {stretch_text(counts.width)}, every lane to a scale of its own")
     elif calls:
         above = _draw_bars(ax, shown, axis.place(at), axis.place(end), rows, kwargs)
     else:
