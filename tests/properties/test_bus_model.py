@@ -277,7 +277,7 @@ class BusMachine(RuleBasedStateMachine):
 
 TestBusMachine = BusMachine.TestCase
 TestBusMachine.settings = settings(
-    max_examples=3 * settings.default.max_examples,
+    max_examples=10 * settings.default.max_examples,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
