@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from dataclasses import dataclass, field
 from enum import Enum
@@ -150,7 +149,6 @@ class BusMachine(RuleBasedStateMachine):
     @rule(member=listeners)
     def let_owner_die(self, member):
         if self.owners.pop(member.number, None) is not None:
-            gc.collect()
             member.active = False
 
     @rule(target=filters, bus=st.integers(0, 1), drops=types)
