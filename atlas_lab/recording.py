@@ -49,7 +49,8 @@ class Recording:
 
     Use it in a ``with`` statement, or call `start` and `stop`. It can be read at any time, also while it is on.
     An event that was accepted while it was on is recorded to its end, even if that comes after `stop`. Nothing
-    that the bus does, counts or returns is changed by it, and it does not keep the bus alive.
+    that the bus does or counts is changed by it, but that a traceback shows one more frame. It keeps neither the
+    bus nor a scope alive.
 
     Attributes
     ----------

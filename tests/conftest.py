@@ -16,7 +16,7 @@ from hypothesis import settings
 from atlas_lab.testing.contract.lacking import give_up
 
 # For `make mutants`, which runs the tests some thousand times and must come to the same result each time.
-settings.register_profile("mutants", max_examples=10, deadline=None, derandomize=True, database=None)
+settings.register_profile("mutants", max_examples=3, deadline=None, derandomize=True, database=None)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
