@@ -78,7 +78,7 @@ def fold(values: pd.Series[Any], most: int, order: Literal["first", "category"] 
     kept, others = places, 0
     if len(distinct) > most:
         errors = np.array([tells_of_error(str(value)) for value in distinct])
-        chosen = np.lexsort((np.arange(len(sizes)), -sizes, errors))[: most - 1]
+        chosen = np.lexsort((np.arange(len(sizes)), -sizes, ~errors))[: most - 1]
         kept, others = places[np.isin(places, chosen)], len(distinct) - (most - 1)
     place = np.full(len(distinct), len(kept))
     place[kept] = np.arange(len(kept))

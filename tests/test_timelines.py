@@ -98,6 +98,15 @@ def test_calls_are_bars_from_beginning_to_end():
     assert key_of(ax) == ["ok", "error"]
 
 
+def test_skipped_calls_are_told_from_calls():
+    """They are lower, and have a name in the key."""
+    calls = deliveries({"duration": 4_000}, {"start": 9_000, "outcome": "skipped"})
+    ax = plot_timeline(calls, ax=new_axes())
+    ran, skipped = (bottom - top for *_, top, bottom in sorted(rectangles(ax)))
+    assert ran > 2 * skipped > 0
+    assert key_of(ax) == ["ok", "skipped"]
+
+
 def test_calls_of_a_run_add_up():
     """Bars of a handler take the time that handler_latency tells."""
     calls = agents().deliveries
