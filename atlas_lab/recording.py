@@ -158,9 +158,8 @@ class Recording:
         bus._record(recorder)
         if not self.on:  # another thread stopped it just now, and may have come too early for this bus
             bus._stop_recording(recorder)
-        if self.scopes:
-            for scope in bus.scopes:
-                extend_to(scope)
+        for scope in bus.scopes:
+            extend_to(scope)
 
     def _detach(self) -> None:
         with self._lock:

@@ -548,6 +548,20 @@ def test_an_async_handler_that_swallows_its_end_is_told_as_the_bus_tells_it():
     assert bus.stats().errors == 1
 
 
+def test_an_async_handler_may_be_any_object():
+    """One that counts as false is called all the same."""
+
+    class Empty(list[Any]):
+        async def __call__(self, event: Event[Any]) -> None:
+            await asyncio.sleep(0)
+            calls_of_it.append(event)
+
+    calls_of_it: list[Any] = []
+    for way in ("publish", "publish_async"):
+        assert record_one(way, lambda bus: bus.subscribe(A, Empty(), name="it")) == [("it", "ok", None)]
+    assert len(calls_of_it) == 2
+
+
 def test_async_handlers_run_as_without_a_recording():
     """What they await, return to them and catch is passed through: values, errors and cancellation."""
 

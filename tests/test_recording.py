@@ -228,9 +228,9 @@ def test_scopes_can_be_left_out(tree):
         made = ScopedEventBus(bus, "made")
         for one in (tool, made):
             one.publish(A)
+        assert not recorded(agent, tool, made)
     assert rows_by_bus(run) == [("run", "it")] * 2
     assert len(run.events) == 2
-    assert agent._signals.recorders == made._signals.recorders == ()
 
 
 def test_a_scope_can_be_recorded_alone(tree):
@@ -484,6 +484,52 @@ def test_starting_and_stopping_while_scopes_are_made_leaves_nothing():
     for run in runs:
         assert len({id(event) for _, _, event in run._tape.of_scopes.rows}) == len(run._tape.of_scopes.rows)
         assert len({event.seq for event in run._tape.own}) == len(run._tape.own)
+
+
+class MeddledBus(EventBus):
+    """A bus to which something happens at the moment when it becomes recorded."""
+
+    before = after = staticmethod(lambda bus: None)
+
+    def _record(self, recorder: Any) -> None:
+        self.before(self)
+        super()._record(recorder)
+        self.after(self)
+
+
+def test_a_scope_made_while_a_recording_starts_is_recorded_once():
+    """Whether the scope came first or the recording, neither leaves it to the other and neither does it twice."""
+    bus, made = MeddledBus(name="run"), []
+    bus.after = lambda bus: made.append(ScopedEventBus(bus, "late"))
+    with bus.record() as run:
+        made[0].subscribe(A, lambda event: None, name="it")
+        made[0].publish(A)
+    assert rows_by_bus(run) == [("run/late", "it")]
+    assert len(run._tape.of_scopes.rows) == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_recording_that_is_stopped_while_it_starts_leaves_nothing(moment):
+    """Another thread may stop it at any moment of its start."""
+    bus = MeddledBus(name="run")
+    scope = ScopedEventBus(bus, "scope")
+    run = bus.record()
+    setattr(bus, moment, lambda bus: run.stop())
+    run.start()
+    assert not run.on
+    assert not recorded(bus, scope)
+
+
+def test_a_scope_made_while_a_recording_stops_is_not_recorded():
+    """A scope that has seen the recording of its parent, and comes to it when that is over, stays as it is."""
+    bus = EventBus(name="run")
+    run = bus.record().start()
+    (recorder,) = bus._signals.recorders
+    run.stop()
+    scope = ScopedEventBus(bus, "late")
+    recorder.extend_to(scope)
+    assert not recorded(bus, scope)
+    assert len(run._recorders) == 0
 
 
 @pytest.mark.parametrize("action", ["start", "stop"])
