@@ -18,9 +18,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from .arguments import came, check_choice, is_kind, text_or_none
 from .errors import MissingExtraError
 from .events import Event, EventType, event_type_name
 from .flatten import flatten
+from .naming import attribute_of
 
 try:
     import numpy as np
@@ -131,10 +133,8 @@ def to_frame(
     >>> frame["t_rel"].dt.total_seconds().tolist()
     [0.0, 0.25]
     """
-    if data not in ("keep", "expand", "drop"):
-        raise ValueError(f"data must be 'keep', 'expand' or 'drop', got {data!r}")
-    if run is not None and not isinstance(run, str):
-        raise TypeError(f"run must be a string or None, got {type(run).__name__} {run!r:.80}")
+    check_choice("data", data, ("keep", "expand", "drop"))
+    run = text_or_none("run", run)
     field, address = _fields(events)
     rows = len(field["id"])
     event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"], address["id"], address["parent_id"])
@@ -233,9 +233,12 @@ def _united(name: Hashable, dtypes: list[Any]) -> pd.CategoricalDtype | None:
 
 def _fields(events: HasHistory | Iterable[Event[Any]]) -> tuple[dict[str, _Objects], dict[str, _Addresses]]:
     """Return the values of each field, one per event, and their addresses, as `id` gives them."""
-    history: Any = getattr(events, "history", events)
+    history: Any = attribute_of(events, "history")
+    source: Any = events if history is None else history
     try:
-        rows: list[Event[Any]] = list(history)
+        if is_kind(source, str):
+            raise TypeError("text holds no events")
+        rows: list[Event[Any]] = list(source)
     except TypeError as error:
         raise TypeError(
             f"events must be a bus, a history or an iterable of Event, got {type(events).__name__}"
@@ -244,7 +247,7 @@ def _fields(events: HasHistory | Iterable[Event[Any]]) -> tuple[dict[str, _Objec
     strangers = {kind for kind in kinds if not issubclass(kind, Event)}
     if strangers:
         row = next(row for row, event in enumerate(rows) if type(event) in strangers)
-        raise TypeError(f"events must hold only Event, got {type(rows[row]).__name__} {rows[row]!r:.80} at row {row}")
+        raise TypeError(f"events must hold only Event, got {came(rows[row])} at row {row}")
     read = msgspec.structs.astuple if kinds <= {Event} else attrgetter(*_FIELDS)
     values = itertools.chain.from_iterable(map(read, rows))
     table = np.fromiter(values, object, len(rows) * len(_FIELDS)).reshape(-1, len(_FIELDS))

@@ -15,10 +15,11 @@ from operator import attrgetter, itemgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, SupportsIndex
 
-from .arguments import check_count, check_kind, check_optional, refuse
+from .arguments import check_count, check_kind, refuse, text_or_none
 from .errors import BusClosedError
 from .events import Event
 from .history import History
+from .naming import attribute_of
 from .recorder import Recorder, ScopeEvent, Tape
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ class Recording:
     """
 
     def __init__(self, bus: Any, name: str | None = None, *, limit: int = 1_000_000, scopes: bool = True) -> None:
-        if not hasattr(bus, "_stop_recording"):
+        if attribute_of(bus, "_stop_recording") is None:
             raise refuse("bus", bus, "an EventBus")
-        check_optional("name", name, str, "a str")
+        name = text_or_none("name", name)
         check_count("limit", limit, 1)
         check_kind("scopes", scopes, bool, "True or False")
         self.name = name or bus.path or "run"

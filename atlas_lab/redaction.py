@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
+from .arguments import came, is_kind
 from .events import Event
 
 Steps: TypeAlias = tuple[str, ...]
@@ -253,7 +254,7 @@ def _parse(path: object) -> Steps:
     if not steps or not all(isinstance(step, str | int) for step in steps):
         raise TypeError(
             f"a path must be a str such as 'data.user.phone' or a tuple such as ('data', 'user', 'phone'), "
-            f"got {type(path).__name__} {path!r:.80}"
+            f"got {came(path)}"
         )
     parsed = tuple(map(str, steps))
     if parsed[0] not in {"data", "metadata"}:
@@ -267,16 +268,14 @@ def _parse(path: object) -> Steps:
     return parsed
 
 
-def _pattern(keys: object) -> re.Pattern[str] | None:
+def _pattern(keys: Any) -> re.Pattern[str] | None:
     """Return what finds one of the names in a key as whole words, as the Notes of `redact` tell."""
-    if isinstance(keys, str | bytes) or not isinstance(keys, Collection):
-        raise TypeError(
-            f"keys must be a collection of names such as {{'token'}}, got {type(keys).__name__} {keys!r:.80}"
-        )
+    if is_kind(keys, str | bytes) or not is_kind(keys, Collection):
+        raise TypeError(f"keys must be a collection of names such as {{'token'}}, got {came(keys)}")
     spelled = []
     for key in keys:
-        if not isinstance(key, str):
-            raise TypeError(f"keys must hold str, got {type(key).__name__} {key!r:.80}")
+        if not is_kind(key, str):
+            raise TypeError(f"keys must hold str, got {came(key)}")
         words = re.findall(r"[^\W_]+", key)
         if not words:
             raise ValueError(f"keys must hold names with a letter or a digit in them, got {key!r}")

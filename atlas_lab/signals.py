@@ -18,6 +18,7 @@ from typing import Any
 
 import blinker
 
+from .arguments import check_kind
 from .errors import BusClosedError
 from .events import EventType, check_event_type, event_type_name
 from .naming import definition_of
@@ -56,7 +57,10 @@ class OrderedSignal(blinker.Signal):
     def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:
         """Subscribe `receiver`, called with the event; a bound method is held weakly, unless ``weak=False``."""
         if sender is not blinker.ANY:
-            raise TypeError("a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source")
+            raise TypeError(
+                "sender is nothing to filter by: a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source"
+            )
+        check_kind("weak", weak, bool, "True or False")
         bus = self.table.bus()
         if bus is None:
             raise BusClosedError("the bus of this signal is gone")
@@ -68,7 +72,8 @@ class OrderedSignal(blinker.Signal):
         with self.table.lock:
             connected: list[Any] = [*self.receivers.values()]
         for subscription in connected:
-            if subscription.recover() == receiver:
+            handler = subscription.recover()
+            if handler is receiver or (type(handler) is type(receiver) and handler == receiver):
                 subscription.unsubscribe()
 
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
