@@ -18,7 +18,7 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench clean
+.PHONY: help lab test lint bench mutants clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -41,8 +41,14 @@ lint: $(STAMP) ## ruff, mypy, import floors, notebook rules
 bench: $(STAMP) ## measure publishing and frames, in some minutes (sooner: BENCH_ARGS=--quick)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+# Two at a time and nicely: it takes some forty minutes in which people work on. What it finds is committed.
+mutants: $(STAMP) ## break the core in two thousand ways, and tell which of them no test notices (docs/mutants.md)
+	rm -rf mutants
+	nice -n 10 $(BIN)/mutmut run --max-children 2
+	$(BIN)/python -m tests.mutants docs/mutants.md
+
 clean: ## remove the virtual environment, builds and caches
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist mutants .coverage .coverage.* htmlcov .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -67,26 +67,29 @@ def subscription_card(subscription: Any) -> str:
     return _card(_subscriptions([subscription]))
 
 
-def recording_card(name: str, counts: str, state: str, handlers: Mapping[str, tuple[int, int, int]]) -> str:
+def recording_card(name: str, state: str, counts: str, handlers: Mapping[str, tuple[int, int, int]]) -> str:
     """Return a recording: how much it holds, and the handlers that took the most time.
 
     Parameters
     ----------
-    name, counts, state : str
+    name, state, counts : str
     handlers : mapping of str to (int, int, int)
         Calls, failures and nanoseconds of each handler.
     """
     slowest = sorted(handlers.items(), key=lambda one: -one[1][2])[:LATEST]
     rows = [
-        (handler, calls, element("span", failed, class_="bad") if failed else 0, f"{spent / 1e6:,.3f} ms")
+        (handler, f"{calls:,}", _failures(failed), f"{spent / 1e6:,.3f} ms")
         for handler, (calls, failed, spent) in slowest
     ]
-    more = f"; the {LATEST} slowest of {len(handlers)}" if len(handlers) > LATEST else ""
+    title = (
+        f"the {LATEST} slowest of {len(handlers):,} handlers" if len(handlers) > LATEST else "handlers, slowest first"
+    )
+    titles = ("handler", "calls", "failed", "time in all")
     return _card(
         element("b", name),
         element("span", f" {state}: {counts}", class_="dim"),
-        _table(("handler", "calls", "failed", "time in all"), rows, numbers={1, 2, 3}),
-        element("span", f"frames: .events, .deliveries, .middleware{more}", class_="dim"),
+        _folded(title, _table(titles, rows, {1, 2, 3}), opened=True) if rows else None,
+        element("div", "as frames: .events, .deliveries, .middleware; drawn: overview(..)", class_="dim"),
     )
 
 
@@ -174,7 +177,7 @@ def _subscriptions(subscriptions: Iterable[Any]) -> Html:
             ", ".join(_type_name(kind) for kind in one.event_types) or "every type",
             "paused" if one.paused else "active" if one.active else "ended",
             f"{one.calls:,}",
-            element("span", f"{one.errors:,}", class_="bad") if one.errors else 0,
+            _failures(one.errors),
             one.last_error or "",
             one.defined_at,
         )
@@ -227,6 +230,10 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable[Child]], numbers: Iter
 
 def _folded(title: str, *children: Child, opened: bool = False) -> Html:
     return element("details", element("summary", title), children, open=opened)
+
+
+def _failures(number: int) -> Child:
+    return element("span", f"{number:,}", class_="bad") if number else 0
 
 
 def _alarm(number: int, one: str, many: str = "") -> Child:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from .arguments import check_kind, refuse
+from .errors import MissingExtraError
 from .events import event_type_name
 from .frames import categorical, labels, texts
 from .naming import attribute_of
 from .subscription import Subscription
+
+try:
+    import numpy as np
+    import pandas as pd
+except ImportError as error:
+    raise MissingExtraError("pandas", "lab") from error
 
 STATES = ["active", "paused", "gone"]
 HEALTHY = "well"

@@ -25,7 +25,7 @@ except ImportError as error:
 
 _SLOWER = 1.5  # from this ratio of medians on, or below its inverse, a time has changed
 _WIDE = 50  # from this ratio of counts on, a linear axis hides the small ones
-_A, _B = Look(ORANGE, "s", "-", ""), Look(BLUE, "o", "-", "")
+_A, _B = Look(ORANGE, "s"), Look(BLUE, "o")
 
 
 def plot_diff(

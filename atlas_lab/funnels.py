@@ -27,9 +27,9 @@ except ImportError as error:
 
 _MOST_BUSES = 3
 _ACTIONS = {
-    "passed": Look(BLUE, "s", "-", ""),
+    "passed": Look(BLUE, "s"),
     "transformed": Look(SKY, "s", "-", "////"),
-    "dropped": Look("0.6", "s", "-", ""),
+    "dropped": Look("0.6", "s"),
     "raised": Look(ERROR, "s", "-", "xxxx"),
 }
 

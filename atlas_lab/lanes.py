@@ -21,8 +21,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
-_FOOT = 0.42  # below the middle of the row
-_HEIGHT = 0.68
+_FOOT = 0.44  # below the middle of the row
+_HEIGHT = 0.6
 _LEAST = 0.05  # what is rare beside others is still seen
 
 

@@ -111,6 +111,12 @@ def span_text(span: pd.Timedelta | float) -> str:
     raise AssertionError("days have no end")
 
 
+def stretch_text(ns: int) -> str:
+    """Return the width of a stretch of time as it is read after "each": ``15 min``, ``hour``."""
+    whole = {1_000_000_000: "second", 60_000_000_000: "minute", 3_600_000_000_000: "hour", 86_400_000_000_000: "day"}
+    return whole.get(ns, span_text(ns))
+
+
 def moment_text(moment: pd.Timestamp, like: pd.Timestamp | None = None) -> str:
     """Return a moment as its own zone has it, as exact as it is; without its date if `like` has the same."""
     text = moment.strftime("%H:%M:%S") if moment.second or moment.microsecond else moment.strftime("%H:%M")

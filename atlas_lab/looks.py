@@ -26,7 +26,7 @@ Options: TypeAlias = dict[str, Any]
 Dash: TypeAlias = "str | tuple[float, tuple[float, ...]]"
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-SKY, VERMILION, YELLOW = "#56B4E9", "#D55E00", "#F0E442"
+SKY, VERMILION = "#56B4E9", "#D55E00"
 ERROR = VERMILION
 """Kept for what went wrong."""
 
@@ -36,29 +36,23 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    dash: Dash
-    hatch: str
+    dash: Dash = "-"
+    hatch: str = ""
 
 
 _COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "*", "<", "p", ">", "h"]
 _ERROR_MARKERS = ["X", "d", "8"]
 _DASHES: list[Dash] = ["-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 3))]
-_HATCHES = ["", "///", "...", "\\\\\\", "xxx", "---", "ooo"]
 _SCALES = {"s": 0.88, "D": 0.78, "d": 1.05, "^": 1.05, "v": 1.05, "<": 1.05, ">": 1.05, "*": 1.35, "P": 1.1, "X": 1.15}
 
-OTHERS = Look("0.5", "x", ":", "")
+OTHERS = Look("0.5", "x", ":")
 """The look of all that have none of their own."""
 
 
 def look(place: int) -> Look:
     """Return the look of the thing at a place; no two of the first 55 have both colour and shape in common."""
-    return Look(
-        _COLOURS[place % len(_COLOURS)],
-        _MARKERS[place % len(_MARKERS)],
-        _DASHES[place % len(_DASHES)],
-        _HATCHES[place % len(_HATCHES)],
-    )
+    return Look(_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
 
 
 def looks(names: Iterable[str]) -> list[Look]:
@@ -83,12 +77,6 @@ def marker_size(mark: Look, size: float) -> float:
 def ink() -> Colour:
     """Return the colour of text in the style in use."""
     return to_rgb(mpl.rcParams["text.color"])
-
-
-def legible(colour: str | Colour) -> Colour:
-    """Return a colour for words about something drawn in `colour`: nearer to that of other text."""
-    red, green, blue = (one * 0.6 + other * 0.4 for one, other in zip(to_rgb(colour), ink(), strict=True))
-    return red, green, blue
 
 
 def paper(ax: Axes) -> Colour:

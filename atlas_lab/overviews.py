@@ -121,9 +121,7 @@ def _draw_times(run: _Page, timeline: Axes, rate: Axes) -> None:
     plot_timeline(run, lanes=_LANES, ax=timeline)
     plot_rate(run, limit=_TYPES, ax=rate)
     if timeline.get_xlabel() == rate.get_xlabel():
-        ends = [*timeline.get_xlim(), *rate.get_xlim()]
-        timeline.set_xlim(min(ends), max(ends))
-        rate.set_xlim(min(ends), max(ends))
+        timeline.set_xlim(rate.get_xlim())  # whole stretches reach at least as far as their events
         timeline.tick_params(labelbottom=False)
         timeline.xaxis.offsetText.set_visible(False)
         timeline.set_xlabel("")

@@ -11,7 +11,7 @@ from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .errors import MissingExtraError
 from .folding import fold
 from .lanes import counts_of, draw_counts, name_peaks
-from .lettering import label, moment_text, period_text, plural, span_text
+from .lettering import label, moment_text, period_text, plural, stretch_text
 from .looks import BLUE, ERROR, muted, tells_of_error
 from .marks import name_rows
 from .time_axes import TimeAxis, bounds, moment, moments_of
@@ -27,8 +27,6 @@ try:
     import pandas as pd
 except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
-
-_ONE = {1_000_000_000: "second", 60_000_000_000: "minute", 3_600_000_000_000: "hour", 86_400_000_000_000: "day"}
 
 
 def plot_rate(
@@ -106,7 +104,7 @@ def plot_rate(
     name_rows(ax, names, sizes)
     peak = int(counts.number[counts.kind == 0].argmax())
     busiest, first, last = (moment(int(ns), zone) for ns in (begin[peak], *bounds(at)))
-    stretch = _ONE.get(counts.width, span_text(counts.width))
+    stretch = stretch_text(counts.width)
     sentence = f"{plural(len(shown), 'event')} {period_text(first, last)}; the busiest {stretch} began at "
     sentence += f"{moment_text(busiest)} with {counts.number.max():,}"
     if kinds is not None and len(kinds.names) > 1:

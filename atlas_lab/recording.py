@@ -16,11 +16,13 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, SupportsIndex
 
 from .arguments import check_count, check_kind, refuse, text_or_none
+from .cards import recording_card
 from .errors import BusClosedError
 from .events import Event
 from .history import History
-from .naming import attribute_of
+from .naming import attribute_of, counted
 from .recorder import Recorder, ScopeEvent, Tape
+from .subscription import SKIPPED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +49,8 @@ class Recording:
 
     Use it in a ``with`` statement, or call `start` and `stop`. It can be read at any time, also while it is on.
     An event that was accepted while it was on is recorded to its end, even if that comes after `stop`. Nothing
-    that the bus does, counts or returns is changed by it, and it does not keep the bus alive.
+    that the bus does or counts is changed by it, but that a traceback shows one more frame. It keeps neither the
+    bus nor a scope alive.
 
     Attributes
     ----------
@@ -208,16 +211,29 @@ class Recording:
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a Recording cannot be pickled or copied: it belongs to a bus. Save its frames instead")
 
-    def __repr__(self) -> str:
+    def _counts(self) -> str:
         parts = [
-            _counted(len(self._events()), "event"),
-            _counted(len(self._tape.deliveries.rows), "delivery", "deliveries"),
-            _counted(len(self._tape.steps.rows), "middleware step"),
+            counted(len(self._events()), "event"),
+            counted(len(self._tape.deliveries.rows), "delivery", "deliveries"),
+            counted(len(self._tape.steps.rows), "middleware step"),
         ]
         lost = sum(self.not_kept)
         if lost:
-            parts.append(f"{lost} not kept (limit {self.limit})")
-        return f"<Recording {self.name!r}{', on' if self.on else ''}: {', '.join(parts)}>"
+            parts.append(f"{lost:,} not kept (limit {self.limit:,})")
+        return ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        handlers: dict[str, tuple[int, int, int]] = {}
+        for _, (scope, handler), started, ended, _, outcome in list(self._tape.deliveries.rows):
+            if outcome is not SKIPPED:
+                name = f"{handler} on {scope}" if scope else handler
+                calls, failed, spent = handlers.get(name, (0, 0, 0))
+                handlers[name] = calls + 1, failed + (outcome is not None), spent + ended - started
+        state = "recording" if self.on else "over" if self._started else "not started"
+        return recording_card(self.name, state, self._counts(), handlers)
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.name!r}{', on' if self.on else ''}: {self._counts()}>"
 
 
 def merged(own: Sequence[Event[Any]], of_scopes: Sequence[ScopeEvent], since: int = 0) -> list[Event[Any]]:
@@ -256,7 +272,3 @@ def merged(own: Sequence[Event[Any]], of_scopes: Sequence[ScopeEvent], since: in
 
 def _leave_out(scope: object) -> None:
     """Stand in for recording a scope."""
-
-
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

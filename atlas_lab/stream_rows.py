@@ -28,10 +28,10 @@ except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
 _ENDS = {
-    "completed": Look(GREEN, "o", "-", ""),
-    "error": Look(ERROR, "X", "-", ""),
-    "paused": Look(ORANGE, "s", "-", ""),
-    "open": Look("0.5", ">", "-", ""),
+    "completed": Look(GREEN, "o"),
+    "error": Look(ERROR, "X"),
+    "paused": Look(ORANGE, "s"),
+    "open": Look("0.5", ">"),
 }
 _TICKS = 2000  # more than the pixels of a row
 

@@ -12,8 +12,8 @@ from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .errors import MissingExtraError
 from .folding import Folded, fold
 from .lanes import counts_of, draw_counts
-from .lettering import label, period_text, plural, span_text
-from .looks import BLUE, ERROR, Look, marker_size, muted
+from .lettering import label, period_text, plural, span_text, stretch_text
+from .looks import BLUE, ERROR, Look, Options, marker_size, muted
 from .marks import boxes, key, name_rows
 from .time_axes import TimeAxis, bounds, moment, moments_of
 
@@ -67,7 +67,7 @@ def plot_timeline(
     Axes
         Lanes come in the order of their first mark, and tell their number of marks at the right. Each type of
         event has a shape, a colour and a height in its lane; a thin line goes from an event to the last that it
-        led to. Calls that failed are hatched.
+        led to. Calls that failed are crossed.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def plot_timeline(
         counts = counts_of(at, rows.of)
         for lane in counts.apart():
             draw_counts(ax, lane, axis, kwargs)
-        notes.append(f"bars: the number in each {span_text(counts.width)}, every lane to a scale of its own")
+        notes.append(f"bars: the number in each {stretch_text(counts.width)}, every lane to a scale of its own")
     elif calls:
         above = _draw_bars(ax, shown, axis.place(at), axis.place(end), rows, kwargs)
     else:
@@ -162,12 +162,12 @@ def _draw_spans(ax: Axes, events: pd.DataFrame, at: Numbers, y: Shares, axis: Ti
 def _draw_bars(ax: Axes, calls: pd.DataFrame, begin: Shares, end: Shares, rows: Folded, options: Any) -> int:
     """Draw a bar for each call; return the lines that the key takes."""
     outcome = calls["outcome"].astype("str").to_numpy()
-    colours = {"ok": BLUE, "error": ERROR, "skipped": muted(ax)}
-    for kind, colour in colours.items():
-        here = outcome == kind
-        boxes(ax, begin[here], end[here], rows.of[here] - 0.3, rows.of[here] + 0.3, **({"color": colour} | options))
+    marks = {"ok": Look(BLUE, "s"), "error": Look(ERROR, "x"), "skipped": Look(to_hex(muted(ax)), "|")}
+    for kind, mark in marks.items():
+        here, half = outcome == kind, 0.12 if kind == "skipped" else 0.3
+        style: Options = {"color": mark.colour} | options
+        boxes(ax, begin[here], end[here], rows.of[here] - half, rows.of[here] + half, **style)
     failed = outcome == "error"
     ax.plot(end[failed], rows.of[failed], linestyle="none", marker="x", color=ERROR, markersize=5)
-    entries = [Look(BLUE, "s", "-", ""), Look(ERROR, "x", "-", ""), Look(to_hex(muted(ax)), "s", "-", "")]
-    told = [(name, entry) for name, entry in zip(colours, entries, strict=True) if (outcome == name).any()]
+    told = [(kind, mark) for kind, mark in marks.items() if (outcome == kind).any()]
     return key(ax, told) if failed.any() or len(told) > 1 else 0

@@ -1,14 +1,28 @@
-"""What a test does on a machine that lacks what it needs: it skips there, and fails in CI."""
+"""What holds for every test: what it does on a machine that lacks what it needs, and what it costs.
+
+A test that a machine cannot run is skipped there, and fails in CI.
+"""
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from atlas_lab.testing.contract.lacking import give_up
+
+# For `make mutants`, which runs the tests some thousand times and must come to the same result each time.
+settings.register_profile("mutants", max_examples=3, deadline=None, derandomize=True, database=None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Many tests collect garbage, which takes as long as there are objects. Those from before the tests are none of it.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -46,7 +46,8 @@ def agents():
 
 @functools.cache
 def nothing():
-    with EventBus(name="quiet").record() as recording:
+    bus = EventBus(name="quiet")
+    with bus.record() as recording:
         pass
     return frames_of(recording)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import threading
 import weakref
@@ -11,9 +12,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+import msgspec
 import pytest
 
-from atlas_lab import BusClosedError, Event, EventBus, EventType, ScopedEventBus
+from atlas_lab import BusClosedError, Event, EventBus, EventType, PublishDepthError, ScopedEventBus, dispatch
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -296,3 +298,133 @@ def test_emit_inside_a_handler_is_caused_by_its_event():
     bus.subscribe(CHUNK, lambda event: bus.emit(Event(DONE)))
     first = bus.publish(CHUNK)
     assert bus.history[-1].parent_id == first
+
+
+@pytest.mark.parametrize("nested", ["immediate", "queued"])
+def test_a_runaway_of_emits_is_stopped(nested):
+    """An emit inside a handler is nested as a publish is, and as deep as ``max_depth`` allows."""
+    bus = EventBus(nested=nested, max_depth=5)
+    bus.subscribe(CHUNK, lambda event: bus.emit(Event(CHUNK)))
+    with pytest.raises(PublishDepthError):
+        bus.emit(Event(CHUNK))
+    assert len(bus.history) == 5
+
+
+def test_emit_takes_an_event_of_an_event_type():
+    """What is none is refused by name, with what came."""
+    with pytest.raises(
+        TypeError, match=r"^event must be an Event \(see publish for what is none yet\), got EventType "
+    ):
+        EventBus().emit(CHUNK)
+    broken = Event(CHUNK)
+    msgspec.structs.force_setattr(broken, "type", "stream.chunk")
+    with pytest.raises(TypeError, match=r"^event\.type must be a member of an Enum, got str 'stream.chunk'"):
+        EventBus().emit(broken)
+
+
+# -- interrupts
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Return ``interrupt(number)``: Ctrl+C is pressed as that dispatch from now on has just put itself into the context."""
+
+    def interrupt(number: int) -> None:
+        entered = itertools.count(1)
+
+        def enter(frame: dispatch.Frame | None) -> Any:
+            token = dispatch.enter(frame)
+            if next(entered) == number:
+                raise KeyboardInterrupt
+            return token
+
+        monkeypatch.setattr("atlas_lab.bus.enter", enter)
+
+    return interrupt
+
+
+def test_an_interrupted_publish_leaves_its_handler_the_cause(interrupt):
+    """Whoever catches the interrupt of a nested publish goes on as the handler that it is."""
+    bus = EventBus()
+
+    def handle(event: Event[Any]) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            bus.publish(DONE)
+        bus.publish(Order.PLACED)
+
+    bus.subscribe(CHUNK, handle)
+    bus.subscribe(DONE, lambda event: None)
+    interrupt(2)
+    first = bus.publish(CHUNK)
+    assert [event.parent_id for event in bus.history] == [None, first, first]
+    bus.publish(DONE)
+    assert bus.history[-1].parent_id is None
+
+
+def test_an_interrupted_turn_leaves_its_handler_the_cause(interrupt):
+    """So does one who catches it around a bus on which events wait for each other."""
+    bus, other = EventBus(), EventBus(nested="queued")
+
+    def handle(event: Event[Any]) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            other.publish(CHUNK)
+        bus.publish(DONE)
+
+    bus.subscribe(CHUNK, handle)
+    other.subscribe(CHUNK, lambda event: None)
+    interrupt(2)
+    first = bus.publish(CHUNK)
+    assert [event.parent_id for event in (*bus.history, *other.history)] == [None, first, first]
+
+
+def test_an_interrupt_between_history_and_handlers_leaves_the_counts_right():
+    """An event that was accepted and then reached no handler is no call of one."""
+    bus = EventBus()
+    token = bus.subscribe(CHUNK, lambda event: None)
+    lock = bus._lock
+
+    class Interrupted:
+        """The lock, on whose release Ctrl+C is pressed."""
+
+        acquire, _is_owned = lock.acquire, lock._is_owned
+
+        def release(self) -> None:
+            lock.release()
+            raise KeyboardInterrupt
+
+    bus._lock = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        bus.publish(CHUNK)
+    bus._lock = lock
+    assert (len(bus.history), token.calls, bus.stats().calls) == (1, 0, 0)
+    bus.publish(CHUNK)
+    assert (len(bus.history), token.calls, bus.stats().calls) == (2, 1, 1)
+
+
+def test_a_finalizer_may_publish_while_an_event_is_numbered(monkeypatch):
+    """Garbage may be collected anywhere, and its finalizer may publish; each event has a number of its own."""
+    bus = EventBus()
+    finalizers = [lambda: bus.publish(DONE)]
+
+    def collecting(*args: Any) -> None:
+        msgspec.structs.force_setattr(*args)
+        while finalizers:
+            finalizers.pop()()
+
+    monkeypatch.setattr("atlas_lab.bus.force_setattr", collecting)
+    bus.publish(CHUNK)
+    assert [(event.type, event.seq) for event in bus.history] == [(DONE, 1), (CHUNK, 2)]
+
+
+def test_a_runaway_through_pauses_is_stopped():
+    """What a handler publishes in a ``paused`` block that it opens itself is nested in it as any publish."""
+    bus = EventBus(max_depth=5)
+
+    def handle(event: Event[Any]) -> None:
+        with bus.paused():
+            bus.publish(CHUNK)
+
+    bus.subscribe(CHUNK, handle)
+    with pytest.raises(PublishDepthError):
+        bus.publish(CHUNK)
+    assert len(bus.history) == 5

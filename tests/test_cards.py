@@ -179,3 +179,27 @@ def test_history_completes_and_finds_types_by_name():
     assert bus.history["AGENT_STARTED"] == []
     with pytest.raises(KeyError, match=r"no event of a type 'Ordr'.*Order.PLACED, STREAM_CHUNK"):
         bus.history["Ordr"]
+
+
+def test_the_card_of_a_recording_tells_the_slowest_handlers_first():
+    """Counts, failures and time of each handler; skipped calls do not count; more than fit are named."""
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: sum(range(100_000)), name="slow")
+    bus.subscribe(CHUNK, lambda event: 1 / 0, name="<b>fragile")
+    bus.subscribe(CHUNK, lambda event: None, name="deaf", source="nobody")
+    run = bus.record("first")
+    assert "not started" in Page(run._repr_html_()).text
+    with run:
+        bus.publish(CHUNK)
+        assert "recording" in Page(run._repr_html_()).text
+    card = Page(run._repr_html_())
+    assert card.elements <= OURS
+    assert "first\n over: 2 events, 3 deliveries, 0 middleware steps\n" in card.text
+    rows = card.text[card.text.index("time in all") :].split("\n")
+    assert (rows[1:4], rows[5:8]) == (["slow", "1", "0"], ["<b>fragile", "1", "1"])
+    assert "deaf" not in card.text
+    for number in range(LATEST):
+        bus.subscribe(CHUNK, lambda event: None, name=f"handler {number}")
+    with bus.record() as many:
+        bus.publish(CHUNK)
+    assert f"the {LATEST} slowest of {LATEST + 2} handlers" in Page(many._repr_html_()).text

@@ -27,6 +27,34 @@ def test_a_wrong_limit_is_refused(limit, error):
         History(limit)
 
 
+@pytest.mark.parametrize(
+    "conditions, message",
+    [
+        ({"source": 5}, "source must be a str or several, got int 5"),
+        ({"source": ["a", 5]}, "source must be a str or several, got int 5"),
+        ({"since": "noon"}, "since must be seconds since the epoch or a datetime, got str 'noon'"),
+        ({"until": True}, "until must be seconds since the epoch or a datetime, got bool True"),
+        ({"scope": 5}, "scope must be a str or None, got int 5"),
+        ({"where": 5}, "where must be callable with one event, got int 5"),
+        ({"type": 5}, "type must be a member of an Enum, got int 5; pass a member of EventType"),
+    ],
+)
+def test_a_wrong_condition_is_refused(conditions, message):
+    """The message names the condition, what it may be, and what came."""
+    with pytest.raises(TypeError, match=f"^{message}"):
+        History().select(**conditions)
+
+
+def test_what_was_cleared_is_not_dropped():
+    """``dropped`` tells what the limit pushed out, however often the history was cleared."""
+    bus = EventBus(history_limit=2)
+    for count in (2, 1, 3):
+        for _ in range(count):
+            bus.publish(CHUNK)
+        bus.history.clear()
+    assert (bus.history.dropped, bus.history.accepted, len(bus.history)) == (1, 6, 0)
+
+
 def test_a_history_shares_the_lock_of_its_bus():
     """Reading waits for a publish under way, so that number and event appear together."""
     bus = EventBus()
@@ -50,3 +78,4 @@ def test_a_history_becomes_a_frame():
     frame = bus.history.to_frame(data="expand", run="a")
     assert frame.equals(atlas_lab.to_frame(list(bus.history), data="expand", run="a"))
     assert len(frame) == 2
+    assert bus.history.to_frame().equals(atlas_lab.to_frame(list(bus.history)))

@@ -79,15 +79,14 @@ def test_iso_time_of_no_date(timestamp):
 
 @pytest.mark.parametrize(
     "what",
-    [CHUNK, [CHUNK], {CHUNK, STARTED}, (one for one in [CHUNK, STARTED]), lambda event: event.type is CHUNK],
-    ids=["member", "list", "set", "generator", "predicate"],
+    [CHUNK, [CHUNK], {CHUNK, STARTED}, (CHUNK, STARTED), lambda event: event.type is CHUNK],
+    ids=["member", "list", "set", "tuple", "predicate"],
 )
 def test_keep_and_drop_are_opposites(what):
     """By member, members or predicate, keep lets pass exactly what drop drops, and both pass the very same event."""
-    chosen = list(what) if not isinstance(what, Enum) and not callable(what) else what
     for event, meant in ((Event(CHUNK), True), (Event(HEALTH), False)):
-        assert keep(chosen)(event) is (event if meant else None)
-        assert drop(chosen)(event) is (None if meant else event)
+        assert keep(what)(event) is (event if meant else None)
+        assert drop(what)(event) is (None if meant else event)
 
 
 def test_one_pass_iterables_are_read_once():
@@ -183,7 +182,7 @@ def test_enrich_copies_the_fields_it_was_given():
 @pytest.mark.parametrize(
     "args, message",
     [
-        ((), "needs something to add"),
+        ((), r"^enrich needs something to add: enrich\(run='baseline'\)$"),
         (([("a", 1)],), "fields must be a mapping of names to values, got list"),
         (({1: 2},), "fields must have str keys, got int 1"),
     ],
@@ -357,15 +356,17 @@ def test_validate_refuses_types_it_cannot_check(types, message):
 
 
 @pytest.mark.parametrize(
-    "function, name",
+    "make, name",
     [
-        (iso_timestamp, "iso_timestamp"),
-        (keep(is_long), "keep(is_long)"),
-        (drop({HEALTH, CHUNK}), "drop(STREAM_CHUNK, SYSTEM_HEALTH)"),
-        (enrich(run=1, host=2), "enrich(run, host)"),
-        (validate({CHUNK: str}), "validate(STREAM_CHUNK)"),
+        (lambda: iso_timestamp, "iso_timestamp"),
+        (lambda: keep(is_long), "keep(is_long)"),
+        (lambda: drop({HEALTH, CHUNK}), "drop(STREAM_CHUNK, SYSTEM_HEALTH)"),
+        (lambda: enrich(run=1, host=2), "enrich(run, host)"),
+        (lambda: validate({CHUNK: str}), "validate(STREAM_CHUNK)"),
+        (lambda: validate({CHUNK: str, HEALTH: int}), "validate(STREAM_CHUNK, SYSTEM_HEALTH)"),
     ],
 )
-def test_names_tell_how_it_was_made(function, name):
+def test_names_tell_how_it_was_made(make, name):
     """Panels and errors show each middleware by a name that tells how it was made."""
+    function = make()
     assert (function.__name__, function.__qualname__) == (name, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
 from enum import Enum
@@ -29,8 +30,8 @@ class Order(Enum):
 
 def documented(function: Any) -> dict[str, str]:
     """Return column and dtype as the table in a docstring says."""
-    table = re.split(r"^ +=[= ]+$", function.__doc__, flags=re.MULTILINE)
-    rows = [line.split()[:2] for line in table[2].splitlines() if re.match(r" {8}\w", line)]
+    table = re.split(r"^ +=[= ]+$", inspect.cleandoc(function.__doc__), flags=re.MULTILINE)
+    rows = [line.split()[:2] for line in table[2].splitlines() if re.match(r" {4}\w", line)]
     return dict(rows)
 
 
@@ -177,7 +178,7 @@ def plainly(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return frame.where(frame.notna(), None).to_dict("records")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(with_shared(st.tuples(names, names), names, outcomes))
 def test_deliveries_are_those_of_a_plain_loop(rows):
     """Order, every column and the attempts, for any rows."""
@@ -206,7 +207,7 @@ def test_deliveries_are_those_of_a_plain_loop(rows):
     assert plainly(deliveries_frame(rows, "it", 2)) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(with_shared(st.tuples(names, st.integers(0, 3), names), st.sampled_from(ACTIONS), names))
 def test_steps_are_those_of_a_plain_loop(rows):
     """Order and every column, for any rows."""

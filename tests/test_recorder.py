@@ -19,7 +19,7 @@ from atlas_lab import (
     PublishDepthError,
     Recording,
 )
-from tests.contract.workers import in_threads, many_switches
+from atlas_lab.testing.contract.workers import in_threads, many_switches
 from tests.recordings import ERROR, A, B, C, Clock, both_modes, both_ways, calls, nanoseconds, publish, steps
 
 

@@ -22,9 +22,9 @@ from atlas_lab import (
     Recording,
     ScopedEventBus,
 )
-from tests.contract.forking import in_child
-from tests.contract.threads import check_usable, interrupt_at
-from tests.contract.workers import in_thread, in_threads, many_switches, no_finalizers
+from atlas_lab.testing.contract.forking import in_child
+from atlas_lab.testing.contract.threads import check_usable, interrupt_at
+from atlas_lab.testing.contract.workers import in_thread, in_threads, many_switches, no_finalizers
 from tests.recordings import A, B, C, both_ways, calls, publish, recorded
 
 

@@ -45,6 +45,11 @@ class Pair(NamedTuple):
     secret: Any
 
 
+class Named:
+    def __str__(self):
+        return "token"
+
+
 class Header(Enum):
     AUTHORIZATION = 1
     SIGNED = "x-api-key"
@@ -175,6 +180,7 @@ def test_keys_that_name_a_secret(key):
         1.5,
         Header.ACCEPT,
         (1, 2),
+        Named(),
     ],
 )
 def test_keys_that_only_look_like_one(key):
@@ -363,6 +369,27 @@ def test_what_was_redacted_before_passes():
     """An event redacted elsewhere, such as one read back from a file, is not copied again."""
     event = Event(EventType.SYSTEM_INIT, {"token": b"[redacted]".decode()})
     assert redact()(event) is event
+    whole = Event(EventType.SYSTEM_INIT, b"[redacted]".decode())
+    assert redact("data")(whole) is whole
+
+
+def test_a_secret_that_equals_everything_is_taken_out():
+    """Only text is compared with the replacement; an object that claims to equal it is no less secret."""
+
+    class Agreeable:
+        __hash__ = None
+
+        def __eq__(self, other):
+            return True
+
+    assert cleaned({"token": Agreeable()})["token"].__class__ is str
+
+
+def test_a_set_has_no_places():
+    """An index in a path leads into what has an order; what stands somewhere in a set is not taken out by it."""
+    event = Event(EventType.SYSTEM_INIT, {"names": {"Ada"}, "more": frozenset({"Bob"})})
+    assert redact("data.names.0", "data.more.-1", keys=())(event) is event
+    assert redact("data.names.*", keys=())(event).data["names"] == {HIDDEN}
 
 
 def test_opaque_objects_and_text_are_left_alone():
@@ -392,7 +419,7 @@ def test_the_copy_can_be_copied():
     "args, options, error, message",
     [
         (("user.token",), {}, ValueError, "must start with 'data' or 'metadata', got 'user.token'"),
-        (("metadata",), {}, ValueError, "pass 'metadata.*'"),
+        (("metadata",), {}, ValueError, r"^path 'metadata' would leave .*; pass 'metadata\.\*' for all its values$"),
         (("data..token",), {}, ValueError, "must not have an empty step"),
         ((5,), {}, TypeError, "a path must be a str .* got int 5"),
         (((),), {}, TypeError, "a path must be a str"),
@@ -401,7 +428,7 @@ def test_the_copy_can_be_copied():
         ((), {"keys": 5}, TypeError, "keys must be a collection"),
         ((), {"keys": [5]}, TypeError, "keys must hold str, got int 5"),
         ((), {"keys": ["-"]}, ValueError, "keys must hold names with a letter"),
-        ((), {"keys": []}, ValueError, "nothing to take out"),
+        ((), {"keys": []}, ValueError, "^redact has nothing to take out; give it a path such as .*, or keys$"),
     ],
 )
 def test_wrong_arguments(args, options, error, message):

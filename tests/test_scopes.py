@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from atlas_lab import EventBus, EventType, ScopedEventBus
+from atlas_lab import BusClosedError, EventBus, EventType, ScopedEventBus
 
 CHUNK = EventType.STREAM_CHUNK
 
@@ -58,3 +58,35 @@ def test_subclasses_of_a_bus_can_be_parents():
     bus = Mine()
     ScopedEventBus(parent=bus, scope_name="agent").publish(CHUNK)
     assert len(bus.history) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"scope_name": 5}, "scope_name must be a str, got int 5"),
+        ({"scope_name": "a", "propagate": 1}, "propagate must be True or False, got int 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    """The message names the argument, what it may be, and what came."""
+    bus = EventBus()
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        ScopedEventBus(parent=bus, **arguments)
+    assert bus.scopes == []
+
+
+def test_a_closed_bus_takes_no_scopes():
+    """The message says which bus is closed."""
+    bus = EventBus()
+    bus.close()
+    with pytest.raises(BusClosedError, match=r"^the parent bus is closed; it takes no new scopes$"):
+        ScopedEventBus(parent=bus, scope_name="agent")
+
+
+def test_a_scope_has_options_of_its_own():
+    """The history's limit and the source of ids are the scope's, whatever its parent's are."""
+    ids = iter([f"{n:032x}" for n in range(3)])
+    bus = EventBus(history_limit=5)
+    scope = ScopedEventBus(parent=bus, scope_name="agent", new_id=lambda: next(ids))
+    assert (scope.history.limit, ScopedEventBus(parent=bus, scope_name="b", history_limit=7).history.limit) == (1000, 7)
+    assert scope.publish(CHUNK) == bus.history[-1].id == f"{0:032x}"

@@ -13,6 +13,7 @@ import blinker
 import pytest
 
 from atlas_lab import BusClosedError, Event, EventBus, EventType
+from atlas_lab.subscription import Route
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -72,12 +73,12 @@ def test_a_decorated_receiver_is_connected():
     assert got == [1] and callable(hear)
 
 
-@pytest.mark.parametrize("weak", [True, False])
-def test_a_connected_method_is_held_as_asked(weak):
+@pytest.mark.parametrize("options, weak", [({}, True), ({"weak": True}, True), ({"weak": False}, False)])
+def test_a_connected_method_is_held_as_asked(options, weak):
     """A bound method is held weakly, as Blinker does by default, or strongly with ``weak=False``."""
     bus = EventBus()
     listener = Listener()
-    bus.get_signal(CHUNK).connect(listener.hear, weak=weak)
+    bus.get_signal(CHUNK).connect(listener.hear, **options)
     bus.publish(CHUNK, 1)
     assert listener.got == [1]
     reference = weakref.ref(listener)
@@ -102,6 +103,39 @@ def test_disconnecting_ends_every_subscription_of_the_receiver_to_that_type(weak
     bus.publish(DONE, 2)
     assert (listener.got, other.got) == ([2], [1])
     signal.disconnect(listener.hear)
+
+
+def test_a_receiver_may_leave_while_another_is_looked_for():
+    """Comparing receivers runs their own code, which may end subscriptions; those are passed over."""
+    bus = EventBus()
+
+    class Leaving:
+        __hash__ = None
+
+        def __call__(self, event: Event[Any]) -> None:
+            pass
+
+        def __eq__(self, other: object) -> bool:
+            for token in tokens:
+                token()
+            return False
+
+    tokens = [bus.subscribe(CHUNK, Leaving()) for _ in range(3)]
+    bus.get_signal(CHUNK).disconnect(print)
+    assert bus.subscriptions() == []
+
+
+def test_the_end_of_one_of_two_leaves_the_other_to_be_replaced():
+    """Of two subscriptions of one decorated function, the one that is left still gives way when its cell runs again."""
+    bus = EventBus()
+    cell = compile("@bus.on(CHUNK)\n@bus.on(DONE)\ndef hear(event): pass", "cell", "exec")
+    names = {"__name__": "notebook", "bus": bus, "CHUNK": CHUNK, "DONE": DONE}
+    exec(cell, names)
+    first, second = bus.subscriptions()
+    first()
+    exec(cell, names)
+    assert not second.active
+    assert len(bus.subscriptions()) == 2
 
 
 def test_what_listens_to_a_type_and_others_leaves_all_of_them():
@@ -142,15 +176,18 @@ def test_calls_through_send_are_counted_right():
     bus = EventBus()
     plain = bus.subscribe(CHUNK, lambda event: None)
     picky = bus.subscribe(CHUNK, lambda event: None, where=lambda event: False)
-    bus.get_signal(CHUNK).send(Event(CHUNK))
-    assert (plain.calls, picky.calls) == (1, 0)
-    assert bus.stats().calls == 1
+    for count in (1, 2):
+        bus.get_signal(CHUNK).send(Event(CHUNK))
+        assert (plain.calls, picky.calls) == (count, 0)
+        assert bus.stats().calls == count
 
 
 def test_a_sender_is_refused():
     """Filtering by Blinker's sender would not do what it says; the message names what does."""
     bus = EventBus()
-    with pytest.raises(TypeError, match="source="):
+    with pytest.raises(
+        TypeError, match=r"^a bus's signal has no senders; use bus\.subscribe\(\.\.\., source=\.\.\.\) to "
+    ):
         bus.get_signal(CHUNK).connect(lambda event: None, sender="model")
     assert bus.subscriptions() == []
 
@@ -163,7 +200,7 @@ def test_the_signal_of_a_bus_that_is_gone_says_so():
     del bus
     gc.collect()
     assert reference() is None
-    with pytest.raises(BusClosedError, match="gone"):
+    with pytest.raises(BusClosedError, match="^the bus of this signal is gone$"):
         signal.connect(print)
 
 
@@ -205,6 +242,70 @@ def test_connecting_is_safe_from_many_threads():
         thread.join(60)
     assert failures == []
     assert bus.subscriptions() == []
+
+
+@pytest.mark.parametrize("then", [EventBus.close, lambda bus: bus.subscribe(DONE, print)], ids=["close", "subscribe"])
+@pytest.mark.parametrize("heard", [0, 1, 2])
+def test_the_log_tells_of_an_object_that_died_unheard(heard, then, caplog):
+    """A handler that never ran because nobody kept its object is a mistake worth a warning; one that ran is not."""
+    bus = EventBus()
+    listener = Listener()
+    bus.subscribe(CHUNK, listener.hear)
+    for number in range(heard):
+        bus.publish(CHUNK, number)
+    del listener
+    gc.collect()
+    bus.publish(CHUNK)
+    assert caplog.records == [], "not while somebody publishes"
+    then(bus)
+    expected = (
+        "Listener.hear was never called: its object was garbage-collected before an event came. "
+        "Keep a reference to the object, or subscribe with weak=False."
+    )
+    assert [record.getMessage() for record in caplog.records] == ([] if heard else [expected])
+    assert {record.levelname for record in caplog.records} <= {"WARNING"}
+
+
+def test_what_departed_can_be_named():
+    """`departed` gives the subscriptions whose object is gone, oldest first, and not those that were ended."""
+    bus = EventBus()
+    listeners = [Listener() for _ in range(3)]
+    first, second, third = [bus.subscribe([CHUNK, DONE], listener.hear) for listener in listeners]
+    assert bus.departed() == []
+    third()
+    bus.publish(CHUNK)
+    while listeners:
+        listeners.pop(0)
+        gc.collect()
+    assert bus.departed() == [first, second]
+    assert not (first.active or second.active)
+    assert bus.departed() == [first, second]
+
+
+def test_the_departed_that_are_named_are_bounded():
+    """A bus whose listeners come and go for ever remembers the latest hundred."""
+    bus = EventBus()
+    tokens = [bus.subscribe(CHUNK, Listener().hear) for _ in range(101)]
+    assert bus.departed() == tokens[1:]
+
+
+def test_a_finalizer_may_subscribe_while_receivers_are_looked_up(monkeypatch):
+    """Garbage may be collected anywhere, and its finalizer may subscribe; what it subscribed gets the next event."""
+    bus = EventBus()
+    got: list[Any] = []
+    bus.publish(CHUNK)
+    bus.subscribe(CHUNK, print)
+    finalizers = [lambda: bus.subscribe(CHUNK, lambda event: got.append(event.data))]
+
+    def collecting(*args: Any) -> Route:
+        while finalizers:
+            finalizers.pop()()
+        return Route(*args)
+
+    monkeypatch.setattr("atlas_lab.signals.Route", collecting)
+    for number in range(2):
+        bus.publish(CHUNK, number)
+    assert got == [0, 1]
 
 
 def test_no_lock_is_held_while_a_lost_handler_is_logged():

@@ -115,8 +115,66 @@ def test_an_annotation_that_means_nothing_is_refused():
     def handle(event: Event[Missing]) -> None:  # type: ignore[name-defined]  # noqa: F821
         pass
 
-    with pytest.raises(TypeError, match=r"Event\[Missing\].*handle.*data_type="):
+    with pytest.raises(TypeError, match=r"Event\[Missing\].*handle.*; pass data_type= to bus\.on instead$"):
         EventBus().on(CHUNK)(handle)
+
+
+def test_a_payload_that_is_as_asked_arrives_in_the_very_event():
+    """Only a payload that had to be made one of the type comes in a copy of its event."""
+    bus = EventBus()
+    got: list[Event[Any]] = []
+    bus.subscribe(CHUNK, got.append, data_type=Chunk)
+    bus.publish(CHUNK, Chunk("a"))
+    bus.publish(CHUNK, {"text": "b"})
+    assert [event.data for event in got] == [Chunk("a"), Chunk("b")]
+    assert [event is kept for event, kept in zip(got, bus.history, strict=True)] == [True, False]
+
+
+def test_once_is_once_also_for_what_its_condition_publishes():
+    """The condition of a ``once`` subscription may publish what meets it; then that is the one event."""
+    bus = EventBus()
+    got: list[Any] = []
+
+    def inner_first(event: Event[Any]) -> bool:
+        if event.data == "outer":
+            bus.publish(CHUNK, "inner")
+        return True
+
+    token = bus.subscribe(CHUNK, lambda event: got.append(event.data), once=True, where=inner_first)
+    bus.publish(CHUNK, "outer")
+    assert (got, token.calls, token.active) == (["inner"], 1, False)
+
+
+def test_what_cannot_be_held_weakly_is_refused_with_a_way_out():
+    """The message says why the handler would be lost, or cannot be held, and what to do instead."""
+
+    class Slotted:
+        __slots__ = ()
+
+        def hear(self, event: Event[Any]) -> None:
+            pass
+
+    bus = EventBus()
+    with pytest.raises(
+        TypeError,
+        match=r"^weak=True would lose the handler .*<lambda> at once: nothing else is sure to keep a lambda, a partial or "
+        r"a built-in method alive\. Leave weak out to have the bus keep it until it is unsubscribed\.$",
+    ):
+        bus.subscribe(CHUNK, lambda event: None, weak=True)
+    with pytest.raises(
+        TypeError,
+        match=r"^Slotted objects cannot be referenced weakly, so .*Slotted\.hear cannot be held weakly; "
+        r"pass weak=False, or add '__weakref__' to the class's __slots__$",
+    ):
+        bus.subscribe(CHUNK, Slotted().hear)
+    assert bus.subscriptions() == []
+
+
+@pytest.mark.parametrize("wrong", [None, "bus", 5])
+def test_a_safe_subscription_needs_a_bus(wrong):
+    """What is no bus is refused by name."""
+    with pytest.raises(TypeError, match=rf"^bus must be an EventBus, got {type(wrong).__name__}"):
+        safe_subscribe(wrong, CHUNK, print)
 
 
 class Slow:

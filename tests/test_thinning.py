@@ -72,6 +72,11 @@ def test_a_seed_keeps_the_same_places(rate, seed):
     assert passing(sample(rate, seed=seed), events) == expected
 
 
+def test_an_event_whose_draw_is_the_rate_is_dropped():
+    """What is kept is drawn below the rate, so that a rate of 0 keeps nothing, not even a draw of 0."""
+    assert sample(random.Random(7).random(), seed=7)(Event(CHUNK)) is None
+
+
 def test_rates_at_the_ends():
     """A rate of 0 drops every event and a rate of 1 none."""
     events = [Event(CHUNK, n) for n in range(500)]
@@ -147,6 +152,7 @@ def test_time_set_back_starts_over():
     assert limit(beat(100.0))
     assert limit(beat(105.0)) is None
     assert limit(beat(110.0))
+    assert limit(beat(100.0)) is None, "set back by the window itself, time stands still"
 
 
 def test_keys_are_limited_one_by_one():
@@ -173,6 +179,17 @@ def test_the_keys_remembered_are_bounded():
     """Beyond max_keys the least recently used key is forgotten, and the others are not."""
     limit = rate_limit(1, per=100, key=lambda event: event.source, max_keys=2)
     assert [limit(beat(0, source=name)) is not None for name in "abacab"] == [True, True, False, True, False, True]
+
+
+def test_by_default_1024_keys_are_remembered():
+    """That many sources are limited at once; one more makes the oldest start over."""
+    limit = rate_limit(1, per=100, key=lambda event: event.source)
+    for n in range(1024):
+        assert limit(beat(0, source=str(n)))
+    assert limit(beat(0, source="0")) is None, "now the most recently used"
+    assert limit(beat(0, source="one more"))
+    assert limit(beat(0, source="0")) is None
+    assert limit(beat(0, source="1"))
 
 
 @pytest.mark.usefixtures("hasty_switching")
@@ -251,9 +268,13 @@ def test_payloads_are_compared_by_type_and_content(make, other):
     assert [once(Event(CHUNK, data)) is not None for data in (make(), make(), other)] == [True, False, True]
 
 
-def test_the_order_of_a_dict_does_not_matter():
-    """Two dicts with the same entries are the same payload, whatever their order."""
-    assert len(passing(dedupe(), [Event(CHUNK, {"a": 1, "b": 2}), Event(CHUNK, {"b": 2, "a": 1})])) == 1
+@pytest.mark.parametrize(
+    "hold", [lambda part: part, lambda part: Order(1, part), Item], ids=["itself", "dataclass", "Struct"]
+)
+def test_the_order_of_a_dict_does_not_matter(hold):
+    """Two dicts with the same entries are the same payload, whatever their order, also in a dataclass or a Struct."""
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    assert len(passing(dedupe(), [Event(CHUNK, hold(one)), Event(CHUNK, hold(other))])) == 1
 
 
 def test_type_and_source_make_events_different():
@@ -274,7 +295,9 @@ def test_payloads_that_cannot_be_compared_ask_for_a_key():
     """A payload that contains itself, or can be neither hashed nor pickled, is a TypeError that asks for a key."""
     loop: list[Any] = []
     loop.append(loop)
-    with pytest.raises(TypeError, match=r"refers to itself or is nested too deep .* pass a key"):
+    with pytest.raises(
+        TypeError, match=r"^the payload refers to itself or is nested too deep to be compared; pass a key$"
+    ):
         dedupe()(Event(CHUNK, loop))
     deep: list[Any] = []
     for _ in range(100_000):
@@ -377,7 +400,7 @@ async def later(event):
         (lambda: sample(True), TypeError, "rate must be a number, got bool"),
         (lambda: sample(1.5), ValueError, "rate must be a probability from 0 to 1, got 1.5"),
         (lambda: sample(float("nan")), ValueError, "rate must be a probability"),
-        (lambda: sample(0.5, seed=[1]), TypeError, "seed must be an int"),
+        (lambda: sample(0.5, seed=[1]), TypeError, r"^seed must be an int, float, str, bytes or None, got list \[1\]$"),
         (lambda: sample(0.5, types="chunk"), TypeError, "types must be a member of an Enum"),
         (lambda: sample(0.5, types=[]), ValueError, "types is empty"),
         (lambda: rate_limit(0), ValueError, "max_events must be 1 or more, got 0"),
@@ -407,16 +430,17 @@ def by_source(event):
 
 
 @pytest.mark.parametrize(
-    "middleware, name",
+    "make, name",
     [
-        (sample(0.25), "sample(0.25)"),
-        (sample(0.25, types=[HEALTH, CHUNK]), "sample(0.25, STREAM_CHUNK, SYSTEM_HEALTH)"),
-        (rate_limit(5, 0.5), "rate_limit(5 per 0.5 s)"),
-        (rate_limit(5, types=CHUNK), "rate_limit(5 per 1 s, STREAM_CHUNK)"),
-        (dedupe(), "dedupe(size=1024)"),
-        (dedupe(by_source, size=2), "dedupe(by_source, size=2)"),
+        (lambda: sample(0.25), "sample(0.25)"),
+        (lambda: sample(0.25, types=[HEALTH, CHUNK]), "sample(0.25, STREAM_CHUNK, SYSTEM_HEALTH)"),
+        (lambda: rate_limit(5, 0.5), "rate_limit(5 per 0.5 s)"),
+        (lambda: rate_limit(5, types=CHUNK), "rate_limit(5 per 1 s, STREAM_CHUNK)"),
+        (dedupe, "dedupe(size=1024)"),
+        (lambda: dedupe(by_source, size=2), "dedupe(by_source, size=2)"),
     ],
 )
-def test_names_tell_how_it_was_made(middleware, name):
+def test_names_tell_how_it_was_made(make, name):
     """Panels and errors show each middleware by a name that tells how it was made."""
+    middleware = make()
     assert (middleware.__name__, middleware.__qualname__) == (name, name)

@@ -10,31 +10,17 @@ import weakref
 from typing import Any
 
 from atlas_lab import EventBus, EventType, ScopedEventBus
-
-from .bad_input import BadInputContract
-from .coroutines import CoroutinesContract
-from .errors import ErrorsContract
-from .events import EventsContract
-from .handlers import HandlersContract
-from .histories import HistoryContract
-from .payloads import PayloadsContract
-from .publishing import PublishingContract
-from .scopes import ScopesContract
-from .threads import ThreadsContract
-
-
-class TestRecordedBus(
-    EventsContract,
-    PublishingContract,
-    ThreadsContract,
-    HandlersContract,
-    PayloadsContract,
+from atlas_lab.testing import BusContract
+from atlas_lab.testing.contract import (
     CoroutinesContract,
     ErrorsContract,
-    HistoryContract,
+    PublishingContract,
     ScopesContract,
-    BadInputContract,
-):
+    ThreadsContract,
+)
+
+
+class TestRecordedBus(BusContract):
     """Recorded from its first moment on, with all scopes that are made on it."""
 
     def make_bus(self, **options: Any) -> EventBus:
@@ -72,3 +58,6 @@ class TestScopeOfRecordedBus(PublishingContract, ThreadsContract, CoroutinesCont
             parent.record(name, limit=100).start()
         scope_name = options.pop("name", None) or "scope"
         return ScopedEventBus(parent=parent, scope_name=scope_name, **options)
+
+    def make_root(self, **options: Any) -> EventBus:
+        return EventBus(**options)

@@ -123,7 +123,7 @@ class Player:
             if kind == "return text" and event.data == 1:
                 return "text"
             if kind == "note in place":
-                event.metadata["noted"] = event.data
+                event.metadata["noted"] = event.type_name
             if kind == "switch another":
                 self.entries[-1].enabled = not self.entries[-1].enabled
             if kind == "publish" and event.type is A:

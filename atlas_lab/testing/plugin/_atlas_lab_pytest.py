@@ -1,6 +1,6 @@
 """The pytest plugin of atlas_lab: fixtures for tests of a system on a bus.
 
-pytest imports it in every run, whether or not a test uses it. So it stands beside the package, whose import brings
+pytest imports it in every run, whether or not a test uses it. So a wheel has it beside the package, whose import brings
 the whole bus with it, and imports the package where a fixture is asked for. Coverage that is measured in that run
 has begun by then.
 """
