@@ -18,11 +18,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from .arguments import came, check_choice, is_kind, text_or_none
+from .arguments import came, check_optional, is_kind
 from .errors import MissingExtraError
 from .events import Event, EventType, event_type_name
 from .flatten import flatten
-from .naming import attribute_of
+from .naming import attribute_of, short_repr
 
 try:
     import numpy as np
@@ -133,8 +133,10 @@ def to_frame(
     >>> frame["t_rel"].dt.total_seconds().tolist()
     [0.0, 0.25]
     """
-    check_choice("data", data, ("keep", "expand", "drop"))
-    run = text_or_none("run", run)
+    if not is_kind(data, str) or str.__str__(data) not in {"keep", "expand", "drop"}:
+        raise ValueError(f"data must be 'keep', 'expand' or 'drop', got {short_repr(data, 80)}")
+    check_optional("run", run, str, "a string")
+    run = None if run is None else str.__str__(run)  # of no subclass, whose methods might do anything
     field, address = _fields(events)
     rows = len(field["id"])
     event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"], address["id"], address["parent_id"])

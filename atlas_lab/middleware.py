@@ -186,7 +186,7 @@ def enrich(
         raise TypeError(f"fields must be a mapping of names to values, got {came(fields)}")
     entries = {**(fields or {}), **more}
     if not entries:
-        raise TypeError("fields must hold something to add: enrich(run='baseline')")
+        raise TypeError("enrich needs something to add: enrich(run='baseline')")
     for name in entries:
         if not is_kind(name, str):
             raise TypeError(f"fields must have str keys, got {came(name)}")

@@ -57,9 +57,7 @@ class OrderedSignal(blinker.Signal):
     def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:
         """Subscribe `receiver`, called with the event; a bound method is held weakly, unless ``weak=False``."""
         if sender is not blinker.ANY:
-            raise TypeError(
-                "sender is nothing to filter by: a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source"
-            )
+            raise TypeError("a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source")
         check_kind("weak", weak, bool, "True or False")
         bus = self.table.bus()
         if bus is None:
@@ -72,8 +70,7 @@ class OrderedSignal(blinker.Signal):
         with self.table.lock:
             connected: list[Any] = [*self.receivers.values()]
         for subscription in connected:
-            handler = subscription.recover()
-            if handler is receiver or (type(handler) is type(receiver) and handler == receiver):
+            if _same(subscription.recover(), receiver):
                 subscription.unsubscribe()
 
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
@@ -340,6 +337,14 @@ class SignalTable:
         self.closed = True
         self.core.clear()
         self._latest.clear()
+
+
+def _same(handler: object, receiver: object) -> bool:
+    """Whether two callables are equal; those that cannot be compared are not."""
+    try:
+        return bool(handler == receiver)
+    except Exception:  # noqa: BLE001 - any code may run in there
+        return handler is receiver
 
 
 def _replaces(new: Subscription, old: Subscription) -> bool:

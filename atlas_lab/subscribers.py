@@ -47,7 +47,7 @@ def bind(subscription: Subscription, handler: Handler, weak: bool | None) -> Slo
         reference = weakref.ref(owner, lambda _: subscription.signals.orphan(subscription))
     except TypeError:
         raise TypeError(
-            f"{type(owner).__name__} objects cannot be referenced weakly, so the handler {name} cannot be; "
+            f"{type(owner).__name__} objects cannot be referenced weakly, so the handler {name} cannot be held weakly; "
             "pass weak=False, or add '__weakref__' to the class's __slots__"
         ) from None
 
