@@ -58,6 +58,15 @@ def text_or_none(argument: str, value: object) -> str | None:
     return value if value is None or type(value) is str else str.__str__(value)
 
 
+def check_text(argument: str, value: object, expected: str) -> None:
+    """Raise TypeError if `value` is no str, ValueError if it holds what UTF-8 cannot hold."""
+    check_kind(argument, value, str, expected)
+    try:
+        str.encode(value)  # type: ignore[arg-type]  # check_kind does not tell
+    except UnicodeEncodeError:
+        raise ValueError(f"{argument} must be text that UTF-8 can hold, got {came(value)}") from None
+
+
 def check_count(argument: str, value: object, least: int) -> None:
     """Raise TypeError if `value` is not an int, ValueError if it is below `least` or no size that Python can count."""
     check_kind(argument, value, int, f"an int of {least} or more")

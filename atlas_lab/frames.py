@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from .arguments import came, check_optional, is_kind
+from .arguments import came, check_kind, check_optional, is_kind
 from .errors import MissingExtraError
 from .events import Event, EventType, event_type_name
 from .flatten import flatten
@@ -199,9 +199,10 @@ def concat_frames(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     >>> concat_frames([first, second])["source"].cat.categories.tolist()
     ['critic', 'planner']
     """
-    given = list(frames)
+    check_kind("frames", frames, Iterable, "several DataFrames")
+    given = [] if is_kind(frames, str) else list(frames)
     for position, frame in enumerate(given):
-        if not isinstance(frame, pd.DataFrame):
+        if not is_kind(frame, pd.DataFrame):
             raise TypeError(f"frames must hold DataFrames, got {type(frame).__name__} at position {position}")
     if not given:
         raise ValueError("frames must hold at least one DataFrame; to_frame([]) makes an empty one")

@@ -13,7 +13,7 @@ from operator import length_hint
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-from .arguments import came, check_callable, is_kind, refuse, text_or_none
+from .arguments import came, check_callable, check_kind, is_kind, refuse, text_or_none
 from .errors import MiddlewareError
 from .events import Event
 from .naming import callable_name, describe, is_async, short_repr
@@ -80,8 +80,9 @@ class Middleware:
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
+        check_kind("enabled", value, bool, "True or False")
         with self._pipeline.lock:
-            self._enabled = bool(value)
+            self._enabled = value
             self._pipeline.rebuild()
 
     @property

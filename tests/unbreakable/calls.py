@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple
 
 import blinker
+from matplotlib.figure import Figure
 
 import atlas_lab
 from atlas_lab import Event, EventBus, EventType, ScopedEventBus
@@ -27,8 +28,8 @@ def pass_on(event: Event[Any]) -> Event[Any]:
 class World:
     """A bus with one of everything that it hands out."""
 
-    def __init__(self) -> None:
-        self.bus = EventBus(name="run")
+    def __init__(self, make_bus: Callable[..., EventBus] = EventBus) -> None:
+        self.bus = make_bus(name="run")
         self.scope = ScopedEventBus(self.bus, "scope")
         self.got: list[Event[Any]] = []
         self.bus.subscribe(C, self.got.append, priority=10**40)
@@ -45,17 +46,10 @@ class World:
             self.bus.publish(A, {"n": 1})
         return recording
 
-    def deliveries(self) -> Any:
-        return self.recording().deliveries
-
-    def middleware(self) -> Any:
-        return self.recording().middleware
-
     def check(self) -> None:
         """Check that what was done has not broken the bus."""
         for bus in (self.scope, self.bus):
-            assert bus._lock.acquire(blocking=False)
-            bus._lock.release()
+            assert not bus._lock._is_owned(), "a lock was left held"  # there is but one thread
             for entry in bus.middleware:  # one that is hostile may stop events, but not once it is taken out
                 if entry is not self.entry:
                     assert repr(entry)
@@ -111,36 +105,49 @@ class Call(NamedTuple):
 RIGHT: dict[str, Callable[[World], Any]] = {
     "a": lambda world: world.history.to_frame(),
     "b": lambda world: world.history.to_frame(),
-    "deliveries": lambda world: world.deliveries(),
-    "event_id": lambda world: world.event.id,
-    "middleware": lambda world: world.middleware(),
-    "plot": lambda world: world.axes(),
-    "run": lambda world: world.recording(),
-    "runs": lambda world: world.history.to_frame(),
     "bus": lambda world: world.bus,
+    "deliveries": lambda world: world.recording().deliveries,
+    "enabled": lambda world: True,
     "event": lambda world: world.event,
+    "event_id": lambda world: world.event.id,
     "event_type": lambda world: A,
-    "events": lambda world: [world.event],
+    "events": lambda world: world.history.to_frame(),
     "fields": lambda world: {"run": 1},
-    "frame": lambda world: world.history.to_frame(),
+    "frame": lambda world: measured(),
     "frames": lambda world: [world.history.to_frame()],
     "function": lambda world: pass_on,
     "handler": lambda world: nothing,
     "loop": lambda world: None,
     "max_events": lambda world: 10,
+    "middleware": lambda world: world.recording().middleware,
     "onto": lambda world: EventBus(),
     "parent": lambda world: world.bus,
     "path": lambda world: "events.parquet",
+    "plot": lambda world: drawn(),
     "rate": lambda world: 0.5,
     "receiver": lambda world: nothing,
+    "run": lambda world: world.history.to_frame(),
+    "runs": lambda world: world.history.to_frame(),
     "scope_name": lambda world: "inner",
     "signals": lambda world: {"sent": blinker.Signal()},
     "type": lambda world: A,
     "types": lambda world: {A: dict},
-    "value": lambda world: world.event,
     "watched": lambda world: logging.getLogger("nobody"),
     "what": lambda world: A,
 }
+
+
+@cache
+def measured() -> Any:
+    """Return the frame of a short experiment."""
+    return atlas_lab.throughput(handlers=(1, 2), rounds=2, block=0.0005, progress=False)
+
+
+@cache
+def drawn() -> Any:
+    """Return the axes of a plot."""
+    return atlas_lab.plot_rate(World().history.to_frame(), ax=Figure().subplots())
+
 
 SUBSCRIBING = ("weak", "priority", "once", "where", "source", "data_type", "name")
 
@@ -199,6 +206,8 @@ def methods() -> dict[str, Call]:
             call = call_of(method(owner, name), *OPTIONS.get(name, ()))
             if call.parameters:
                 found[f"{owner}.{name}"] = call
+    found["entry.enabled"] = call_of(lambda world: lambda enabled: setattr(world.entry, "enabled", enabled))
+    found["redact(path)"] = Call(lambda world: atlas_lab.redact, ("path",), ("path",), (), {})
     return found
 
 
