@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arguments import check_count, check_optional
+from .arguments import check_count, check_text
 from .columns import (
     NAT,
     Column,
@@ -152,7 +152,8 @@ def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int 
     └─ AGENT_TASK_COMPLETED  worker  +1.5 min
     """
     check_frame(events, "events", _NEEDED)
-    check_optional("root", root, str, "the id of an event")
+    if root is not None:
+        check_text("root", root, "the id of an event or None")
     check_count("limit", limit, 1)
     trees = trees_of(events)
     start, stop = (0, len(events)) if root is None else _stretch(events, trees, root)

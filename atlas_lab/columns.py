@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from .arguments import check_kind, refuse
+from .arguments import check_kind, is_kind, refuse
 from .errors import MissingExtraError
 
 try:
@@ -49,7 +49,7 @@ def check_frame(frame: object, kind: Kind, needed: tuple[str, ...], argument: st
         If a column is missing or its name repeats. The message says which frame to pass.
     """
     argument = argument or kind
-    if not isinstance(frame, pd.DataFrame):
+    if not is_kind(frame, pd.DataFrame):
         raise refuse(argument, frame, f"a DataFrame of {kind}, such as {_WHERE[kind]}")
     for name in needed:
         found = list(frame.columns).count(name)

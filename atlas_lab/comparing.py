@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from .arguments import refuse
+from .arguments import is_kind, refuse
 from .columns import Column, Groups, category, check_frame, codes, durations, nanoseconds, text
 from .errors import MissingExtraError
 from .flows import transitions
@@ -120,11 +120,13 @@ def diff_runs(a: HasFrames | pd.DataFrame, b: HasFrames | pd.DataFrame) -> pd.Da
 
 def _measured(argument: str, run: HasFrames | pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the name, count and p50 of everything of each kind in a run."""
-    if isinstance(run, pd.DataFrame):
+    if is_kind(run, pd.DataFrame):
         return _of_events(argument, run)
     try:
-        events, deliveries, middleware = run.events, run.deliveries, run.middleware  # each access makes a frame anew
-    except AttributeError as error:
+        recorded: Any = run
+        # Each access makes a frame anew.
+        events, deliveries, middleware = recorded.events, recorded.deliveries, recorded.middleware
+    except Exception as error:
         wanted = "a recording or a DataFrame of events, such as bus.history.to_frame()"
         raise refuse(argument, run, wanted) from error
     check_frame(deliveries, "deliveries", ("handler", "duration", "outcome"), f"{argument}.deliveries")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from .arguments import check_choice, check_optional, refuse
+from .arguments import check_choice, check_optional, is_kind, refuse
 from .columns import Shares
 from .configurations import FACTORS
 from .drawing import axes_for, finish
@@ -76,7 +76,7 @@ def plot_throughput(
     >>> print(describe(plot_throughput(measured, ax=Figure().subplots())))
     With 1 to 100 handlers, an event takes atlas_lab ... to ... (medians of 3 rounds).
     """
-    if not isinstance(frame, pd.DataFrame):
+    if not is_kind(frame, pd.DataFrame):
         raise refuse("frame", frame, "a DataFrame, as throughput returns it")
     if "ns_per_event" not in frame:
         raise ValueError("frame must come from throughput: it lacks the column 'ns_per_event'")

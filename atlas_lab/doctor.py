@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .arguments import refuse
+from .arguments import check_kind, refuse
 from .errors import MissingExtraError
 from .events import event_type_name
 from .frames import categorical, labels, texts
+from .naming import attribute_of
 from .subscription import Subscription
 
 try:
@@ -67,8 +68,9 @@ def subscription_doctor(bus: Any, *, scopes: bool = True) -> pd.DataFrame:
     Agent.work: its object was gone before an event came: keep a reference to it, or subscribe with weak=False
     fragile: it failed every time
     """
-    if not hasattr(bus, "departed"):
+    if not callable(attribute_of(bus, "departed")):
         raise refuse("bus", bus, "an EventBus")
+    check_kind("scopes", scopes, bool, "True or False")
     found = [(one, *_finding(one, state), state, scope, now) for one, state, scope, now in _patients(bus, scopes)]
     found.sort(key=lambda row: (row[1], -row[0].errors, -row[0].calls))
     tokens = [row[0] for row in found]

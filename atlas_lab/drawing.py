@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from .arguments import check_optional, refuse
+from .arguments import check_optional, is_kind, refuse
 from .columns import Kind
 from .comparing import HasFrames
 from .errors import MissingExtraError
@@ -104,7 +104,7 @@ def describe(plot: Axes | Figure | SubFigure) -> str:
     >>> print(describe(figure))
     1,707 events from 2018-01-31 01:49:59 to 2018-02-07 01:26:13 UTC; the busiest day began at 2018-02-04 00:00 with 301.
     """
-    if not isinstance(plot, Axes | Figure | SubFigure):
+    if not is_kind(plot, Axes | Figure | SubFigure):
         raise refuse("plot", plot, "Axes or a Figure, as a plot of atlas_lab returns it")
     words = _words(plot)
     if not words:
@@ -142,7 +142,7 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
     return ax
 
 
-def frame_of(given: HasFrames | pd.DataFrame, kind: Kind) -> pd.DataFrame:
+def frame_of(given: HasFrames | pd.DataFrame, kind: Kind, argument: str = "") -> pd.DataFrame:
     """Return one of the frames of a recording, or the frame that was given in its place.
 
     Raises
@@ -150,11 +150,13 @@ def frame_of(given: HasFrames | pd.DataFrame, kind: Kind) -> pd.DataFrame:
     TypeError
         If it is neither.
     """
-    if isinstance(given, pd.DataFrame):
+    if is_kind(given, pd.DataFrame):
         return given
-    if not hasattr(given, kind):
-        raise refuse(kind, given, f"a recording or a DataFrame of {kind}, such as recording.{kind}")
-    frame: pd.DataFrame = getattr(given, kind)
+    try:
+        frame: pd.DataFrame = getattr(given, kind)
+    except Exception as error:
+        wanted = f"a recording or a DataFrame of {kind}, such as recording.{kind}"
+        raise refuse(argument or kind, given, wanted) from error
     return frame
 
 

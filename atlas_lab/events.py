@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from .arguments import check_optional, refuse
+from .arguments import came, check_optional, is_kind, refuse
 from .cards import event_card
 
 T = TypeVar("T")
@@ -97,18 +97,18 @@ def check_event_type(value: object, argument: str = "event_type") -> Enum:
     TypeError
         If `value` is not a member of an ``Enum``; the message says what to pass.
     """
-    if isinstance(value, Enum):
+    if is_kind(value, Enum):
         return value
-    if isinstance(value, type) and issubclass(value, Enum):
+    if is_kind(value, type) and issubclass(value, Enum):
         hint = f"pass one of its members, such as {value.__name__}.{next(iter(value.__members__), 'MEMBER')}"
-    elif isinstance(value, str) and value.upper().replace(".", "_") in EventType.__members__:
-        hint = f"pass EventType.{value.upper().replace('.', '_')}"
+    elif is_kind(value, str) and (name := str.upper(value).replace(".", "_")) in EventType.__members__:
+        hint = f"pass EventType.{name}"
     else:
         hint = "pass a member of EventType, or of an Enum of your own: class Order(Enum): PLACED = 'placed'"
-    raise TypeError(f"{argument} must be a member of an Enum, got {type(value).__name__} {value!r:.80}; {hint}")
+    raise TypeError(f"{argument} must be a member of an Enum, got {came(value)}; {hint}")
 
 
-def check_event_types(value: object, argument: str = "event_type") -> tuple[Enum, ...]:
+def check_event_types(value: Any, argument: str = "event_type") -> tuple[Enum, ...]:
     """Return one event type, or an iterable of several, as a tuple without repeats.
 
     Raises
@@ -118,9 +118,9 @@ def check_event_types(value: object, argument: str = "event_type") -> tuple[Enum
     ValueError
         If the iterable is empty.
     """
-    if isinstance(value, Enum):
+    if is_kind(value, Enum):
         return (value,)
-    if isinstance(value, str | type) or not isinstance(value, Iterable):
+    if is_kind(value, str | type) or not is_kind(value, Iterable):
         return (check_event_type(value, argument),)
     types = {event_type_name(one): one for one in (check_event_type(one, argument) for one in value)}
     if not types:
@@ -145,7 +145,7 @@ def event_type_name(event_type: Enum) -> str:
     >>> event_type_name(EventType.STREAM_CHUNK), event_type_name(Order.PLACED)
     ('STREAM_CHUNK', 'Order.PLACED')
     """
-    if event_type.__class__ is EventType:
+    if type(event_type) is EventType:
         return event_type.name
     return f"{check_event_type(event_type).__class__.__name__}.{event_type.name}"
 
@@ -298,7 +298,7 @@ def check_source(source: object) -> None:
     check_optional("source", source, str, "a str")
 
 
-def own_metadata(metadata: object) -> dict[str, Any]:
+def own_metadata(metadata: Any) -> dict[str, Any]:
     """Return a new dict with what `metadata`, a mapping or None, holds.
 
     Raises
@@ -308,7 +308,7 @@ def own_metadata(metadata: object) -> dict[str, Any]:
     """
     if metadata is None:
         return {}
-    if not isinstance(metadata, Mapping):
+    if type(metadata) is not dict and not is_kind(metadata, Mapping):
         raise refuse("metadata", metadata, "a mapping such as a dict")
     return dict(metadata)
 

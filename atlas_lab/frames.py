@@ -18,9 +18,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from .arguments import came, check_kind, check_optional, is_kind
 from .errors import MissingExtraError
 from .events import Event, EventType, event_type_name
 from .flatten import flatten
+from .naming import attribute_of, short_repr
 
 try:
     import numpy as np
@@ -131,10 +133,10 @@ def to_frame(
     >>> frame["t_rel"].dt.total_seconds().tolist()
     [0.0, 0.25]
     """
-    if data not in ("keep", "expand", "drop"):
-        raise ValueError(f"data must be 'keep', 'expand' or 'drop', got {data!r}")
-    if run is not None and not isinstance(run, str):
-        raise TypeError(f"run must be a string or None, got {type(run).__name__} {run!r:.80}")
+    if not is_kind(data, str) or str.__str__(data) not in {"keep", "expand", "drop"}:
+        raise ValueError(f"data must be 'keep', 'expand' or 'drop', got {short_repr(data, 80)}")
+    check_optional("run", run, str, "a string")
+    run = None if run is None else str.__str__(run)  # of no subclass, whose methods might do anything
     field, address = _fields(events)
     rows = len(field["id"])
     event_id, parent_id, root_id, depth = _chains(field["id"], field["parent_id"], address["id"], address["parent_id"])
@@ -197,9 +199,10 @@ def concat_frames(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     >>> concat_frames([first, second])["source"].cat.categories.tolist()
     ['critic', 'planner']
     """
-    given = list(frames)
+    check_kind("frames", frames, Iterable, "several DataFrames")
+    given = [] if is_kind(frames, str) else list(frames)
     for position, frame in enumerate(given):
-        if not isinstance(frame, pd.DataFrame):
+        if not is_kind(frame, pd.DataFrame):
             raise TypeError(f"frames must hold DataFrames, got {type(frame).__name__} at position {position}")
     if not given:
         raise ValueError("frames must hold at least one DataFrame; to_frame([]) makes an empty one")
@@ -233,9 +236,12 @@ def _united(name: Hashable, dtypes: list[Any]) -> pd.CategoricalDtype | None:
 
 def _fields(events: HasHistory | Iterable[Event[Any]]) -> tuple[dict[str, _Objects], dict[str, _Addresses]]:
     """Return the values of each field, one per event, and their addresses, as `id` gives them."""
-    history: Any = getattr(events, "history", events)
+    history: Any = attribute_of(events, "history")
+    source: Any = events if history is None else history
     try:
-        rows: list[Event[Any]] = list(history)
+        if is_kind(source, str):
+            raise TypeError("text holds no events")
+        rows: list[Event[Any]] = list(source)
     except TypeError as error:
         raise TypeError(
             f"events must be a bus, a history or an iterable of Event, got {type(events).__name__}"
@@ -244,7 +250,7 @@ def _fields(events: HasHistory | Iterable[Event[Any]]) -> tuple[dict[str, _Objec
     strangers = {kind for kind in kinds if not issubclass(kind, Event)}
     if strangers:
         row = next(row for row, event in enumerate(rows) if type(event) in strangers)
-        raise TypeError(f"events must hold only Event, got {type(rows[row]).__name__} {rows[row]!r:.80} at row {row}")
+        raise TypeError(f"events must hold only Event, got {came(rows[row])} at row {row}")
     read = msgspec.structs.astuple if kinds <= {Event} else attrgetter(*_FIELDS)
     values = itertools.chain.from_iterable(map(read, rows))
     table = np.fromiter(values, object, len(rows) * len(_FIELDS)).reshape(-1, len(_FIELDS))

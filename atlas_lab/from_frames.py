@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .arguments import refuse
+from .arguments import is_kind, refuse
 from .events import Event, EventType, event_type_name
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def from_frame(frame: pd.DataFrame, types: type[Enum] | Iterable[type[Enum]] = (
 def _members(types: Any) -> dict[str, Enum]:
     """Return the event types by the names that they have in frames."""
     known: dict[str, Enum] = dict(EventType.__members__)
-    if not isinstance(types, type | Iterable):
+    if not is_kind(types, type | Iterable):
         raise refuse("types", types, "an Enum class, or several")
-    for kind in (types,) if isinstance(types, type) else types:
-        if not (isinstance(kind, type) and issubclass(kind, Enum)):
+    for kind in (types,) if is_kind(types, type) else types:
+        if not (is_kind(kind, type) and issubclass(kind, Enum)):
             raise refuse("types", kind, "an Enum class, or several")
         known |= {event_type_name(member): member for member in kind}
     return known

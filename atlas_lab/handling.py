@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arguments import check_kind
+from .arguments import check_text
 from .columns import (
     NAT,
     Groups,
@@ -213,7 +213,7 @@ def handlers_of(deliveries: pd.DataFrame, event_id: str) -> pd.DataFrame:
     1.0
     """
     check_frame(deliveries, "deliveries", ("event_id", "start", "duration", "outcome"))
-    check_kind("event_id", event_id, str, "the id of an event")
+    check_text("event_id", event_id, "the id of an event")
     calls = deliveries[(deliveries["event_id"] == event_id).to_numpy(bool)]
     calls = calls.iloc[np.argsort(nanoseconds(calls, "start"), kind="stable")].reset_index(drop=True)
     took = nanoseconds(calls, "duration")

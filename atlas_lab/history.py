@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from .arguments import check_callable, check_count, check_kind, check_optional
+from .arguments import check_callable, check_count, check_kind, is_kind, text_or_none
 from .cards import history_card
 from .events import Event, EventType, check_event_types, event_type_name
 
@@ -134,7 +134,7 @@ class History(Sequence[Event[Any]]):
         sources = _sources(source)
         start = None if since is None else _seconds(since, "since")
         end = None if until is None else _seconds(until, "until")
-        check_optional("scope", scope, str, "a str")
+        scope = text_or_none("scope", scope)
         if where is not None:
             check_callable("where", where, "callable with one event")
         events = list(self)
@@ -220,19 +220,22 @@ class History(Sequence[Event[Any]]):
 
 
 def _sources(source: object) -> set[str] | None:
-    if source is None or isinstance(source, str):
-        return None if source is None else {source}
+    if source is None:
+        return None
+    if is_kind(source, str):
+        return {str.__str__(source)}
     check_kind("source", source, Iterable, "a str or several")
-    sources = set(source) if isinstance(source, Iterable) else set()
-    for one in sources:
+    sources = set()
+    for one in cast("Iterable[object]", source):
         check_kind("source", one, str, "a str or several")
+        sources.add(str.__str__(one))
     return sources
 
 
 def _seconds(moment: float | datetime, argument: str) -> float:
-    if not isinstance(moment, datetime):
+    if not is_kind(moment, datetime):
         check_kind(argument, moment, int | float, "seconds since the epoch or a datetime")
-        return moment
+        return cast("float", moment)
     if moment.tzinfo is None:
         raise TypeError(f"{argument} must have a time zone, got {moment!r}; use datetime(..., tzinfo=UTC)")
     return moment.timestamp()

@@ -14,6 +14,7 @@ from typing import Any
 
 from .columns import NAT
 from .errors import MissingExtraError
+from .naming import short_repr
 
 try:
     import matplotlib as mpl
@@ -33,6 +34,13 @@ _UNITS = [
     ("ns", 1, 1000), ("µs", 1_000, 1000), ("ms", 1_000_000, 1000), ("s", 1_000_000_000, 60),
     ("min", 60_000_000_000, 60), ("h", 3_600_000_000_000, 24), ("d", 86_400_000_000_000, float("inf")),
 ]  # fmt: skip
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - any code may run in there
+        return short_repr(value)
 
 
 def label(value: object, width: int = 32) -> str:
@@ -61,7 +69,7 @@ def label(value: object, width: int = 32) -> str:
     """
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "(none)"
-    shown = "".join(_shown(value if isinstance(value, str) else str(value), width))
+    shown = "".join(_shown(value if isinstance(value, str) else _text(value), width))
     if len(shown) > width:
         kept = width - 1
         shown = f"{shown[: kept - kept * 2 // 5]}…{shown[len(shown) - kept * 2 // 5 :]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from .arguments import check_count, refuse
+from .arguments import check_count, is_kind, refuse
 from .columns import Numbers, check_column, check_frame, nanoseconds
 from .comparing import HasFrames
 from .drawing import axes_for, finish, frame_of, say_empty
@@ -14,6 +14,7 @@ from .folding import Folded, fold
 from .lettering import label, plural
 from .looks import Look, Options, contrasting, faint, ink, marker_size, mixed
 from .marks import group_rows, key, width_in_points, write
+from .naming import attribute_of
 
 try:
     from matplotlib.axes import Axes
@@ -134,15 +135,14 @@ class _Marbles(NamedTuple):
     more: int
 
 
-def _named(runs: Run | Mapping[str, Run] | Sequence[Run]) -> dict[str, Run]:
-    if isinstance(runs, pd.DataFrame):
+def _named(runs: Any) -> dict[str, Run]:
+    if is_kind(runs, pd.DataFrame):
         return {"run": runs}
-    if hasattr(runs, "deliveries"):
-        one: Any = runs
-        return {label(getattr(one, "name", "run")): one}
-    if isinstance(runs, Mapping):
+    if attribute_of(runs, "deliveries") is not None:
+        return {label(getattr(runs, "name", "run")): runs}
+    if is_kind(runs, Mapping):
         named = {label(name): run for name, run in runs.items()}
-    elif isinstance(runs, Sequence):
+    elif is_kind(runs, Sequence) and not is_kind(runs, str | bytes):
         named = {label(getattr(run, "name", f"run {place + 1}")): run for place, run in enumerate(runs)}
     else:
         raise refuse("runs", runs, "a recording, a DataFrame, a mapping of names to them or a list of recordings")
@@ -155,7 +155,7 @@ def _named(runs: Run | Mapping[str, Run] | Sequence[Run]) -> dict[str, Run]:
 def _marbles(name: str, run: Run, by: str | None, limit: int) -> _Marbles:
     frame = frame_of(run, "deliveries")
     calls = "handler" in frame
-    by = by or ("handler" if calls else "source")
+    by = by if by is not None else "handler" if calls else "source"
     if calls:
         check_frame(frame, "deliveries", ("event_id", "type", "start", "duration", "outcome"), f"runs[{name!r}]")
         frame = frame[(frame["outcome"] != "skipped").to_numpy(bool)]

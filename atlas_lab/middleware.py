@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
+from .arguments import came, check_kind, is_kind, refuse
 from .errors import PayloadTypeError
 from .events import Event, check_event_type, check_event_types, event_type_name
-from .naming import callable_name
+from .naming import callable_name, is_async
 from .payloads import PayloadType
 from .redaction import DEFAULT_SECRET_KEYS, redact
 from .thinning import dedupe, rate_limit, sample
@@ -65,7 +65,11 @@ def iso_timestamp(event: Event[Any]) -> Event[Any]:
     >>> iso_timestamp(Event(EventType.SYSTEM_INIT, timestamp=1360321200.0)).metadata
     {'iso_time': '2013-02-08T11:00:00.000000+00:00'}
     """
-    iso_time = (_EPOCH + timedelta(seconds=event.timestamp)).isoformat(timespec="microseconds")
+    try:
+        seconds = event.timestamp
+    except Exception:  # noqa: BLE001 - what is no event may do anything when it is asked
+        raise refuse("event", event, "an Event") from None
+    iso_time = (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
     if event.metadata.get("iso_time") == iso_time:
         return event
     return event.replace(metadata={**event.metadata, "iso_time": iso_time})
@@ -177,14 +181,15 @@ def enrich(
     >>> mark(Event(EventType.AGENT_STARTED, metadata={"run": "mine"})).metadata
     {'run': 'mine', 'family': 'AGENT'}
     """
-    if not isinstance(fields, Mapping | None):
-        raise TypeError(f"fields must be a mapping of names to values, got {type(fields).__name__} {fields!r:.80}")
+    check_kind("overwrite", overwrite, bool, "True or False")
+    if fields is not None and not is_kind(fields, Mapping):
+        raise TypeError(f"fields must be a mapping of names to values, got {came(fields)}")
     entries = {**(fields or {}), **more}
     if not entries:
         raise TypeError("enrich needs something to add: enrich(run='baseline')")
     for name in entries:
-        if not isinstance(name, str):
-            raise TypeError(f"fields must have str keys, got {type(name).__name__} {name!r:.80}")
+        if not is_kind(name, str):
+            raise TypeError(f"fields must have str keys, got {came(name)}")
 
     def add_entries(event: Event[Any]) -> Event[Any]:
         metadata = dict(event.metadata)
@@ -244,8 +249,9 @@ def validate(types: Mapping[Enum, Any], /, *, convert: bool = False) -> Callable
     Traceback (most recent call last):
     atlas_lab.errors.PayloadTypeError: TASK_SUBMITTED payload does not fit Task: Expected `int`, got `str` - at `$.steps`
     """
-    if not isinstance(types, Mapping):
-        raise TypeError(f"types must map event types to payload types, got {type(types).__name__} {types!r:.80}")
+    check_kind("convert", convert, bool, "True or False")
+    if not is_kind(types, Mapping):
+        raise TypeError(f"types must map event types to payload types, got {came(types)}")
     rules = {}
     for event_type, payload_type in types.items():
         name = event_type_name(check_event_type(event_type, "a key of types"))
@@ -266,8 +272,8 @@ def validate(types: Mapping[Enum, Any], /, *, convert: bool = False) -> Callable
 
 
 def _predicate(what: object) -> tuple[Callable[[Event[Any]], object], str]:
-    if callable(what) and not isinstance(what, Enum | type):
-        if iscoroutinefunction(what):
+    if callable(what) and not is_kind(what, Enum | type):
+        if is_async(what):
             raise TypeError(f"what must be a plain predicate, got the async function {callable_name(what)}")
         return what, callable_name(what)
     try:

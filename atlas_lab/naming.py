@@ -6,7 +6,8 @@ import inspect
 import reprlib
 import sys
 from functools import partial
-from types import FunctionType
+from types import CodeType, FunctionType
+from typing import Any
 
 
 def message_of(error: BaseException) -> str:
@@ -37,7 +38,11 @@ class _Short(reprlib.Repr):
 
 def short_repr(value: object, limit: int = 200) -> str:
     """Return the ``repr`` of a value, cut inside and at the end to about `limit` characters; one that fails says so."""
-    return _cut(_Short(limit).repr(value), limit)
+    short = _Short(limit)
+    try:
+        return _cut(short.repr(value), limit)
+    except Exception:  # noqa: BLE001 - an int with too many digits, or any code
+        return short.repr_instance(value, 0)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -50,11 +55,20 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def callable_name(function: object) -> str:
+def callable_name(function: Any) -> str:
     """Return the name by which a callable is shown: its qualified name, or that of what it wraps or is."""
-    while isinstance(function, partial):
+    while issubclass(type(function), partial):
         function = function.func
-    return getattr(function, "__qualname__", None) or type(function).__qualname__
+    name = attribute_of(function, "__qualname__")
+    return name if isinstance(name, str) and name else type(function).__qualname__
+
+
+def attribute_of(thing: object, name: str) -> Any:
+    """Return an attribute, or None if there is none or it cannot be asked for."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001 - any code may run in there
+        return None
 
 
 def code_location(filename: str, line: int) -> str:
@@ -75,8 +89,15 @@ def code_location(filename: str, line: int) -> str:
 
 def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine to await."""
-    if isinstance(function, FunctionType) and not function.__dict__:  # where a mark as async would stand
+    if type(function) is FunctionType and not function.__dict__:  # where a mark as async would stand
         return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
+    try:
+        return _is_async(function)
+    except Exception:  # noqa: BLE001 - any code may run where a callable is asked what it is
+        return False
+
+
+def _is_async(function: object) -> bool:
     while isinstance(function, partial):
         function = function.func
     if inspect.iscoroutinefunction(function):
@@ -85,11 +106,20 @@ def is_async(function: object) -> bool:
     return not inspect.isfunction(function) and inspect.iscoroutinefunction(of_type)
 
 
-def definition_of(function: object) -> object:
+def code_of(function: object) -> CodeType | None:
+    """Return the code in which a callable is written, if that is Python."""
+    code = attribute_of(definition_of(function), "__code__")
+    return code if isinstance(code, CodeType) else None
+
+
+def definition_of(function: Any) -> object:
     """Return the function in which a callable is written, under partials, methods and decorators."""
-    while isinstance(function, partial):
+    while issubclass(type(function), partial):
         function = function.func
-    function = getattr(function, "__func__", function)
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
+    function = attribute_of(function, "__func__") or function
+    for _ in range(100):  # what is wrapped around itself has no end
+        wrapped = attribute_of(function, "__wrapped__")
+        if wrapped is None:
+            break
+        function = wrapped
     return function

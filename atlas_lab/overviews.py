@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
+from .arguments import is_kind
 from .columns import NAT
 from .comparing import HasFrames
 from .drawing import DescribedFigure, axes_for, frame_of, say_empty
@@ -60,7 +61,7 @@ def overview(run: HasFrames | pd.DataFrame) -> DescribedFigure:
     >>> figure.headline
     '8 February 2013: 2,315 events over 19.1 h.'
     """
-    known = not isinstance(run, pd.DataFrame)
+    known = not is_kind(run, pd.DataFrame)
     page = _Page.of(run)
     lanes = min(_LANES, page.events["source"].nunique(dropna=False)) if "source" in page.events else 1
     types = min(_TYPES, page.events["type"].nunique()) if "type" in page.events else 1
@@ -95,7 +96,7 @@ class _Page(NamedTuple):
 
     @classmethod
     def of(cls, run: HasFrames | pd.DataFrame) -> _Page:
-        events = frame_of(run, "events")
+        events = frame_of(run, "events", "run")
         if isinstance(run, pd.DataFrame):
             runs = events["run"].dropna().unique().tolist() if "run" in events else []
             return cls(label(runs[0]) if len(runs) == 1 else "Events", events, pd.DataFrame(), pd.DataFrame(), None)

@@ -28,11 +28,13 @@ import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from .arguments import came, check_kind
 from .errors import DataError, MissingExtraError, PayloadTypeError
+from .naming import message_of
 
 try:
     import numpy as np
@@ -101,6 +103,8 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     (True, {'load': (0.5, inf)})
     """
     pa, pq = _pyarrow()
+    check_kind("frame", frame, pd.DataFrame, "a DataFrame")
+    target = _path(path)
     names = list(frame.columns)
     if not all(type(name) is str for name in names) or len(set(names)) < len(names):
         raise ValueError(f"frame must have column names that are strings and differ, got {names!r:.200}")
@@ -124,7 +128,6 @@ def write_parquet(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"frame cannot be written to Parquet: {error}") from error
     noted = table.schema.metadata | {_KEY: msgspec.json.encode(layout)}
     table = table.replace_schema_metadata(noted | {_SUM: _checksum(table, noted)})
-    target = Path(path)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
     try:
         with partial.open("xb") as file:
@@ -156,13 +159,26 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
         If pyarrow is not installed.
     """
     pa, pq = _pyarrow()
-    content = Path(path).read_bytes()
+    content = _path(path).read_bytes()
     try:
         table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         frame = _restored(table)
     except Exception as error:  # whatever the content leads pyarrow or pandas to raise
-        raise DataError(f"{path} is damaged, or was not written by write_parquet: {error}") from error
+        raise DataError(f"{os.fspath(path)} is damaged, or was not written by write_parquet: {error}") from error
     return frame
+
+
+def _path(path: object) -> Path:
+    """Return a path; raise TypeError if it is none, and ValueError if no file can have it."""
+    check_kind("path", path, str | os.PathLike, "a str or path-like")
+    try:
+        made = Path(cast("str", path))
+        os.fsencode(made)
+    except Exception as error:  # any code may run where something is asked for its path
+        raise ValueError(f"path must be one that a file can have, got {came(path)}: {message_of(error)}") from error
+    if "\0" in str(made) or not made.name:
+        raise ValueError(f"path must be that of a file, got {came(path)}")
+    return made
 
 
 def _restored(table: Any) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from operator import is_not
 from threading import get_ident
 from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
-from .arguments import check_callable, check_choice, check_count, check_optional
+from .arguments import check_callable, check_choice, check_count, text_or_none
 from .background import Background
 from .cards import bus_card
 from .dispatch import Pause, Waiting
@@ -39,7 +39,7 @@ class BusParts:
     ) -> None:
         if history_limit is not None:
             check_count("history_limit", history_limit, 0)
-        check_optional("name", name, str, "a str")
+        name = text_or_none("name", name)
         check_choice("on_error", on_error, ("event", "raise"))
         check_choice("nested", nested, ("immediate", "queued"))
         check_callable("clock", clock, "callable and return seconds since the epoch")

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from .arguments import is_kind
 from .errors import PayloadTypeError
-from .naming import message_of
+from .naming import message_of, short_repr
 
 
 class PayloadType:
@@ -52,15 +53,16 @@ class PayloadType:
 
     def __init__(self, data_type: Any, argument: str) -> None:
         self.data_type = data_type
-        self.name: str = data_type.__qualname__ if isinstance(data_type, type) else str(data_type)
+        self.name: str = data_type.__qualname__ if is_kind(data_type, type) else _text(data_type)
         try:
             msgspec.convert(None, data_type)
         except msgspec.ValidationError:
             pass
-        except (TypeError, NameError) as error:
+        except Exception as error:  # what is no type may do anything when it is asked for its parts
             raise TypeError(
                 f"{argument} must be a type that a payload can be checked against, such as a dataclass, a msgspec "
-                f"Struct, a TypedDict, dict or list[int], got {type(data_type).__name__} {self.name:.80}: {error}"
+                f"Struct, a TypedDict, dict or list[int], got {type(data_type).__name__} {self.name:.80}: "
+                f"{message_of(error)}"
             ) from error
         try:
             isinstance(None, data_type)
@@ -70,7 +72,7 @@ class PayloadType:
             # As for a type checker, an int will do where a float is asked for.
             self._instances = float | int if data_type is float else data_type
 
-    def fit(self, payload: object) -> Any:
+    def fit(self, payload: Any) -> Any:
         """Return `payload` if it is of the type, or what it becomes as one.
 
         Raises
@@ -79,15 +81,23 @@ class PayloadType:
             If it does not fit; the message names the field and the type expected.
         """
         if self._instances is not None:
-            if isinstance(payload, self._instances):
+            if is_kind(payload, self._instances):
                 return payload
-            if not isinstance(payload, Mapping):
+            if not is_kind(payload, Mapping):
                 raise PayloadTypeError(
                     f"payload does not fit {self.name}: Expected `{self.name}`, got `{type(payload).__qualname__}`"
                 )
-        if isinstance(payload, Mapping) and not isinstance(payload, dict):
+        if is_kind(payload, Mapping) and not is_kind(payload, dict):
             payload = dict(payload)
         try:
             return msgspec.convert(payload, self.data_type)
         except Exception as error:  # the class itself may refuse the values, with any error
             raise PayloadTypeError(f"payload does not fit {self.name}: {message_of(error)}") from error
+
+
+def _text(data_type: object) -> str:
+    """Return what a generic or a union is called; whatever else came is shown as far as it can be."""
+    try:
+        return str(data_type)
+    except Exception:  # noqa: BLE001 - any code may run in there
+        return short_repr(data_type, 80)

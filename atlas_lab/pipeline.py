@@ -13,10 +13,10 @@ from operator import length_hint
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-from .arguments import check_callable, check_optional
+from .arguments import came, check_callable, check_kind, is_kind, refuse, text_or_none
 from .errors import MiddlewareError
 from .events import Event
-from .naming import callable_name, describe, is_async
+from .naming import callable_name, describe, is_async, short_repr
 
 MiddlewareFunction: TypeAlias = Callable[[Event[Any]], Event[Any] | None]
 
@@ -80,8 +80,9 @@ class Middleware:
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
+        check_kind("enabled", value, bool, "True or False")
         with self._pipeline.lock:
-            self._enabled = bool(value)
+            self._enabled = value
             self._pipeline.rebuild()
 
     @property
@@ -175,10 +176,8 @@ class Stage:
             if outcome is None:
                 self._count([*actions, "dropped"])
                 return None
-            if not isinstance(outcome, Event):
-                problem = (
-                    f"returned {type(outcome).__name__} {outcome!r:.80}, expected the event, a changed copy, or None"
-                )
+            if not is_kind(outcome, Event):
+                problem = f"returned {came(outcome)}, expected the event, a changed copy, or None"
                 raise self._failed(position, actions, problem)
             actions.append("passed" if outcome is event else "transformed")
             event = outcome
@@ -254,7 +253,11 @@ class Pipeline:
         check_callable("middleware", function, "callable with one event")
         if is_async(function):
             raise TypeError(f"middleware runs inside publish and cannot be async, got {callable_name(function)}")
-        check_optional("name", name, str, "a str")
+        name = text_or_none("name", name)
+        if before is not None and not is_kind(before, Middleware):
+            if not is_kind(before, str):
+                raise refuse("before", before, "a Middleware, or the name of one")
+            before = text_or_none("before", before)
         with self.lock:
             return self._add(function, name, before)
 
@@ -319,8 +322,8 @@ class Pipeline:
             if wanted is entry or wanted == entry.name:
                 return position
         names = ", ".join(repr(entry.name) for entry in self.entries) or "none"
-        shown = wanted if isinstance(wanted, str) else getattr(wanted, "name", wanted)
-        raise ValueError(f"before names no middleware of this bus: {shown!r}; there are: {names}")
+        shown = wanted.name if isinstance(wanted, Middleware) else wanted
+        raise ValueError(f"before names no middleware of this bus: {short_repr(shown)}; there are: {names}")
 
     def _free_name(self, name: str) -> str:
         taken = {entry.name for entry in self.entries}

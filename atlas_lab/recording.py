@@ -15,12 +15,12 @@ from operator import attrgetter, itemgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, SupportsIndex
 
-from .arguments import check_count, check_kind, check_optional, refuse
+from .arguments import check_count, check_kind, refuse, text_or_none
 from .cards import recording_card
 from .errors import BusClosedError
 from .events import Event
 from .history import History
-from .naming import counted
+from .naming import attribute_of, counted
 from .recorder import Recorder, ScopeEvent, Tape
 from .subscription import SKIPPED
 
@@ -81,9 +81,9 @@ class Recording:
     """
 
     def __init__(self, bus: Any, name: str | None = None, *, limit: int = 1_000_000, scopes: bool = True) -> None:
-        if not hasattr(bus, "_stop_recording"):
+        if attribute_of(bus, "_stop_recording") is None:
             raise refuse("bus", bus, "an EventBus")
-        check_optional("name", name, str, "a str")
+        name = text_or_none("name", name)
         check_count("limit", limit, 1)
         check_kind("scopes", scopes, bool, "True or False")
         self.name = name or bus.path or "run"

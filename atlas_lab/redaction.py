@@ -13,7 +13,9 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
+from .arguments import came, is_kind
 from .events import Event
+from .naming import short_repr
 
 Steps: TypeAlias = tuple[str, ...]
 
@@ -246,40 +248,38 @@ def _names(key: object) -> tuple[str, ...]:
 
 def _parse(path: object) -> Steps:
     steps: tuple[object, ...] = ()
-    if isinstance(path, str):
-        steps = tuple(path.split("."))
-    elif isinstance(path, tuple):
+    if is_kind(path, str):
+        steps = tuple(str.split(path, "."))
+    elif is_kind(path, tuple):
         steps = path
-    if not steps or not all(isinstance(step, str | int) for step in steps):
+    if not steps or not all(is_kind(step, str | int) for step in steps):
         raise TypeError(
             f"a path must be a str such as 'data.user.phone' or a tuple such as ('data', 'user', 'phone'), "
-            f"got {type(path).__name__} {path!r:.80}"
+            f"got {came(path)}"
         )
     parsed = tuple(map(str, steps))
     if parsed[0] not in {"data", "metadata"}:
         raise ValueError(
-            f"a path must start with 'data' or 'metadata', got {path!r:.80}; for a field of the payload put 'data' first"
+            f"a path must start with 'data' or 'metadata', got {short_repr(path, 80)}; for a field of the payload put 'data' first"
         )
     if parsed == ("metadata",):
         raise ValueError("path 'metadata' would leave an event without metadata; pass 'metadata.*' for all its values")
     if "" in parsed and isinstance(path, str):
-        raise ValueError(f"a path must not have an empty step, got {path!r:.80}")
+        raise ValueError(f"a path must not have an empty step, got {short_repr(path, 80)}")
     return parsed
 
 
-def _pattern(keys: object) -> re.Pattern[str] | None:
+def _pattern(keys: Any) -> re.Pattern[str] | None:
     """Return what finds one of the names in a key as whole words, as the Notes of `redact` tell."""
-    if isinstance(keys, str | bytes) or not isinstance(keys, Collection):
-        raise TypeError(
-            f"keys must be a collection of names such as {{'token'}}, got {type(keys).__name__} {keys!r:.80}"
-        )
+    if is_kind(keys, str | bytes) or not is_kind(keys, Collection):
+        raise TypeError(f"keys must be a collection of names such as {{'token'}}, got {came(keys)}")
     spelled = []
     for key in keys:
-        if not isinstance(key, str):
-            raise TypeError(f"keys must hold str, got {type(key).__name__} {key!r:.80}")
+        if not is_kind(key, str):
+            raise TypeError(f"keys must hold str, got {came(key)}")
         words = re.findall(r"[^\W_]+", key)
         if not words:
-            raise ValueError(f"keys must hold names with a letter or a digit in them, got {key!r}")
+            raise ValueError(f"keys must hold names with a letter or a digit in them, got {short_repr(key, 80)}")
         spelled.append(r"[\W_]*".join(map(re.escape, words)))
     if not spelled:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
-from .arguments import check_callable, check_choice, check_kind, check_optional, refuse
+from .arguments import came, check_callable, check_choice, check_kind, check_optional, is_kind, refuse
 from .bus import EventBus
 from .events import Event, EventId, EventType
 from .from_frames import from_frame
+from .naming import attribute_of, short_repr
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -184,22 +186,25 @@ def replay(
     >>> [event.type_name for event in second.history]
     ['AGENT_TASK_ASSIGNED', 'AGENT_ERROR']
     """
-    if not isinstance(onto, EventBus):
+    if not is_kind(onto, EventBus):
         check_callable("onto", onto, "an EventBus, or callable with an Event and return one")
     check_optional("speed", speed, int | float, "a number above 0")
-    if speed is not None and not 0 < speed < math.inf:
-        raise ValueError(f"speed must be a number above 0, or None for no waiting, got {speed!r}")
+    if speed is not None and not 0 < speed <= sys.float_info.max:
+        raise ValueError(f"speed must be a number above 0, or None for no waiting, got {short_repr(speed)}")
     check_kind("keep_ids", keep_ids, bool, "True or False")
     check_choice("which", which, ("all", "roots"))
     check_kind("errors", errors, bool, "True or False")
     check_optional("clock", clock, ReplayClock, "a ReplayClock")
-    if keep_ids and isinstance(onto, EventBus) and (events is onto or events is onto.history):
+    check_kind("progress", progress, bool, "True or False")
+    check_callable("sleep", sleep, "callable with seconds")
+    check_callable("timer", timer, "callable and return seconds")
+    if keep_ids and is_kind(onto, EventBus) and (events is onto or events is onto.history):
         raise ValueError("onto is where the events come from, and would hold each of them twice; pass keep_ids=False")
     given = in_order(_read(events, types))
     chosen = _chosen(given, which, errors=errors)
     recorded = {event.id: event for event in given}
     new_ids: dict[EventId, EventId] = {}
-    before = onto.history.accepted if isinstance(onto, EventBus) else 0
+    before = onto.history.accepted if is_kind(onto, EventBus) else 0
     causes = Causes()
     with Progress(len(chosen), "replay", "events", show=progress) as bar:
         start = timer()
@@ -210,7 +215,7 @@ def replay(
                     pace.wait(event.timestamp)
                 if clock is not None:
                     clock.now = event.timestamp
-                bus = onto if isinstance(onto, EventBus) else _bus_for(event, onto)
+                bus = onto if is_kind(onto, EventBus) else _bus_for(event, onto)  # type: ignore[arg-type]  # is_kind tells only what it is
                 if keep_ids:
                     new_ids[event.id] = bus.emit(event)
                 else:
@@ -224,7 +229,7 @@ def replay(
                 raise
             bar.advance()
         seconds = timer() - start
-    after = onto.history.accepted if isinstance(onto, EventBus) else 0
+    after = onto.history.accepted if is_kind(onto, EventBus) else 0
     first, last = (before + 1, after) if after > before else (None, None)
     skipped = len(given) - len(chosen)
     return Replayed(len(chosen), skipped, seconds, first, last, None if pace is None else pace.lag, new_ids)
@@ -269,15 +274,16 @@ def in_order(events: Sequence[Event[Any]]) -> list[Event[Any]]:
 
 
 def _read(events: Any, types: Any) -> list[Event[Any]]:
-    if hasattr(events, "itertuples"):
+    if attribute_of(events, "itertuples") is not None:
         return from_frame(events, types)
-    found = getattr(events, "history", events)
-    if isinstance(found, str) or not isinstance(found, Iterable):
+    history = attribute_of(events, "history")
+    found = events if history is None else history
+    if is_kind(found, str) or not is_kind(found, Iterable):
         raise refuse("events", events, "a bus, a history, an iterable of Event or a DataFrame of to_frame")
     read = list(found)
     for place, event in enumerate(read):
-        if not isinstance(event, Event):
-            raise TypeError(f"events must hold only Event, got {type(event).__name__} {event!r:.80} at place {place}")
+        if not is_kind(event, Event):
+            raise TypeError(f"events must hold only Event, got {came(event)} at place {place}")
     return read
 
 

@@ -9,6 +9,7 @@ from .arguments import check_kind
 from .bus import EventBus
 from .errors import BusClosedError
 from .events import EventId
+from .naming import short_repr
 
 
 class ScopedEventBus(EventBus):
@@ -64,9 +65,12 @@ class ScopedEventBus(EventBus):
     ) -> None:
         check_kind("parent", parent, EventBus, "an EventBus")
         check_kind("scope_name", scope_name, str, "a str")
+        scope_name = str.__str__(scope_name)  # of no subclass, whose methods might do anything
         check_kind("propagate", propagate, bool, "True or False")
         if not scope_name or "/" in scope_name:
-            raise ValueError(f"scope_name must be a name without '/', got {scope_name!r}; nest scopes for a path")
+            raise ValueError(
+                f"scope_name must be a name without '/', got {short_repr(scope_name)}; nest scopes for a path"
+            )
         ancestor: EventBus | None = parent
         while ancestor is not None:
             if ancestor is self:

@@ -18,6 +18,7 @@ from typing import Any
 
 import blinker
 
+from .arguments import check_kind
 from .errors import BusClosedError
 from .events import EventType, check_event_type, event_type_name
 from .naming import definition_of
@@ -57,6 +58,7 @@ class OrderedSignal(blinker.Signal):
         """Subscribe `receiver`, called with the event; a bound method is held weakly, unless ``weak=False``."""
         if sender is not blinker.ANY:
             raise TypeError("a bus's signal has no senders; use bus.subscribe(..., source=...) to filter by source")
+        check_kind("weak", weak, bool, "True or False")
         bus = self.table.bus()
         if bus is None:
             raise BusClosedError("the bus of this signal is gone")
@@ -68,7 +70,7 @@ class OrderedSignal(blinker.Signal):
         with self.table.lock:
             connected: list[Any] = [*self.receivers.values()]
         for subscription in connected:
-            if subscription.recover() == receiver:
+            if _same(subscription.recover(), receiver):
                 subscription.unsubscribe()
 
     def receivers_for(self, sender: Any) -> Iterator[Any]:  # type: ignore[override]
@@ -335,6 +337,14 @@ class SignalTable:
         self.closed = True
         self.core.clear()
         self._latest.clear()
+
+
+def _same(handler: object, receiver: object) -> bool:
+    """Whether two callables are equal; those that cannot be compared are not."""
+    try:
+        return bool(handler == receiver)
+    except Exception:  # noqa: BLE001 - any code may run in there
+        return handler is receiver
 
 
 def _replaces(new: Subscription, old: Subscription) -> bool:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .arguments import refuse
+from .arguments import is_kind, refuse
 from .errors import PayloadTypeError
 from .events import Event
-from .naming import callable_name, definition_of
+from .naming import attribute_of, callable_name, definition_of
 from .payloads import PayloadType
 from .subscription import Handler, Slot, Subscription
 
@@ -32,22 +32,22 @@ def bind(subscription: Subscription, handler: Handler, weak: bool | None) -> Slo
     TypeError
         If `handler` would be gone at once when held weakly, or cannot be held weakly.
     """
-    if weak is False or (weak is None and not isinstance(handler, types.MethodType)):
+    if weak is False or (weak is None and type(handler) is not types.MethodType):
         subscription.recover = lambda: handler
         return handler
     name = callable_name(handler)
-    if isinstance(handler, functools.partial | types.BuiltinMethodType) or name.endswith("<lambda>"):
+    if is_kind(handler, functools.partial | types.BuiltinMethodType) or name.endswith("<lambda>"):
         raise TypeError(
             f"weak=True would lose the handler {name} at once: nothing else is sure to keep a lambda, a partial or a "
             "built-in method alive. Leave weak out to have the bus keep it until it is unsubscribed."
         )
-    owner: Any = handler.__self__ if isinstance(handler, types.MethodType) else handler
-    function = handler.__func__ if isinstance(handler, types.MethodType) else None
+    owner: Any = handler.__self__ if type(handler) is types.MethodType else handler
+    function = handler.__func__ if type(handler) is types.MethodType else None
     try:
         reference = weakref.ref(owner, lambda _: subscription.signals.orphan(subscription))
     except TypeError:
         raise TypeError(
-            f"{type(owner).__name__} objects cannot be referenced weakly, so {name} cannot be held weakly; "
+            f"{type(owner).__name__} objects cannot be referenced weakly, so the handler {name} cannot be held weakly; "
             "pass weak=False, or add '__weakref__' to the class's __slots__"
         ) from None
 
@@ -150,7 +150,7 @@ def annotated_payload(handler: Handler, local_names: Callable[[], Mapping[str, A
     if get_origin(annotation) is not Event:
         return None
     (data_type,) = get_args(annotation)
-    return None if data_type in {Any, object} or isinstance(data_type, TypeVar) else data_type
+    return None if data_type is Any or data_type is object or isinstance(data_type, TypeVar) else data_type
 
 
 def safe_subscribe(
@@ -185,7 +185,7 @@ def safe_subscribe(
     >>> unsubscribe()
     True
     """
-    if not hasattr(bus, "subscribe"):
+    if not callable(attribute_of(bus, "subscribe")):
         raise refuse("bus", bus, "an EventBus")
     subscription: Subscription = bus.subscribe(event_type, handler, **options)
     subscription.isolated = True

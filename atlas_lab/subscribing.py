@@ -9,9 +9,9 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .arguments import check_callable, check_kind, check_optional
+from .arguments import check_callable, check_kind, check_optional, text_or_none
 from .events import Event, check_event_types
-from .naming import callable_name, definition_of, is_async
+from .naming import callable_name, code_of, is_async
 from .parts import BusParts
 from .payloads import PayloadType
 from .signals import OrderedSignal
@@ -372,8 +372,8 @@ class Subscribing(BusParts):
         check_kind("once", once, bool, "True or False")
         if where is not None:
             check_callable("where", where, "callable with one event")
-        check_optional("source", source, str, "a str")
-        check_optional("name", name, str, "a str")
+        source, name = text_or_none("source", source), text_or_none("name", name)
+        key = key if name is None else name
         payload_type = None if data_type is None else PayloadType(data_type, "data_type")
         filters = [f"source={source!r}"] if source is not None else []
         filters += [f"data_type={payload_type.name}"] if payload_type is not None else []
@@ -385,7 +385,7 @@ class Subscribing(BusParts):
             priority=priority,
             filters=(*filters, "once") if once else tuple(filters),
             key=key,
-            code=getattr(definition_of(handler), "__code__", None),
+            code=code_of(handler),
             created_at=self._clock(),
         )
         home = running_loop(f"the async handler {subscription.handler_name}") if is_async(handler) else None

@@ -8,11 +8,12 @@ machine in the same state, and nothing about another machine. A single round has
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from .arguments import check_count, check_kind, refuse
+from .arguments import check_count, check_kind, check_optional, is_kind, refuse
 from .configurations import FACTORS
 from .errors import MissingExtraError
+from .naming import short_repr
 
 try:
     import numpy as np
@@ -184,7 +185,7 @@ def fit(frame: pd.DataFrame, x: str = "handlers", *, draws: int = 2000, seed: in
 
 def _check_frame(frame: object) -> bool:
     """Return whether a frame is one of `latency`; raise an error if it is not one of `throughput` either."""
-    if not isinstance(frame, pd.DataFrame):
+    if not is_kind(frame, pd.DataFrame):
         raise refuse("frame", frame, "a DataFrame, as throughput or latency returns it")
     needed = _OF_LATENCY if "latency_ns" in frame else _OF_THROUGHPUT
     lacking = sorted({"system", "round", *needed} - set(frame.columns))
@@ -203,10 +204,11 @@ def _keys(frame: pd.DataFrame) -> list[str]:
 def _columns(frame: pd.DataFrame, names: object, argument: str = "by") -> list[str]:
     """Return the names of columns, one or several, as a list."""
     check_kind(argument, names, Iterable, "the name of a column, or several")
-    found = [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else []
-    lacking = [name for name in found if name not in frame.columns]
+    found = [names] if isinstance(names, str) else list(cast("Iterable[Any]", names))
+    known = set(frame.columns)
+    lacking = [name for name in found if not isinstance(name, str) or name not in known]
     if lacking or not found:
-        missing = ", ".join(map(str, lacking)) or "none"
+        missing = ", ".join(name if isinstance(name, str) else short_repr(name) for name in lacking) or "none"
         raise ValueError(f"{argument} must name columns of frame, got {missing}; there are {', '.join(frame.columns)}")
     return found
 
@@ -230,6 +232,7 @@ def _compared(frame: pd.DataFrame, keys: Sequence[str], base: str | None) -> pd.
     """Return the frame with the ratios to a base system, if there are several."""
     system = frame["system"]
     names = system.cat.remove_unused_categories().cat.categories if hasattr(system, "cat") else system.unique()
+    check_optional("base", base, str, "the name of a system")
     if base is not None and base not in names:
         raise ValueError(f"base must be a system of frame, got {base!r}; there are {', '.join(names)}")
     alike = [name for name in dict.fromkeys((*_KEYS, *keys, "round")) if name in frame and name != "system"]

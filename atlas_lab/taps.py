@@ -16,9 +16,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from .arguments import check_callable, check_choice, check_kind, check_optional, refuse
+from .arguments import check_callable, check_choice, check_kind, check_optional, is_kind, refuse
 from .errors import BusClosedError
-from .naming import describe, short_repr
+from .naming import attribute_of, describe, short_repr
 from .signals import logger
 
 if TYPE_CHECKING:
@@ -155,8 +155,9 @@ def tap(
     """
     _check_bus(bus)
     check_kind("name", name, str, "a str")
+    name = str.__str__(name)  # of no subclass, whose methods might do anything
     if not name.isidentifier():
-        raise ValueError(f"name must be a valid Python name, as that of an Enum, got {name!r}")
+        raise ValueError(f"name must be a valid Python name, as that of an Enum, got {short_repr(name)}")
     if payload is not None:
         check_callable("payload", payload, "callable with the sender and a dict of keyword arguments")
     check_choice("sent", sent, ("send", "send_async"))
@@ -166,7 +167,7 @@ def tap(
         raise ValueError(f"signals must have names that differ beyond punctuation and case, got {', '.join(named)}")
     make_enum: Any = Enum  # mypy wants the members of an Enum in the source
     tapped = Tap(bus, make_enum(name, members))
-    make = payload or (lambda sender, given: {key: plain(value) for key, value in given.items()})
+    make = _plain_payload if payload is None else payload
     for label, signal in named.items():
         receiver = _receiver(tapped, tapped.types[_member_name(label)], make, sent)
         signal.connect(receiver, weak=False)
@@ -212,7 +213,7 @@ def tap_logging(watched: logging.Logger | str, bus: EventBus, *, level: int = lo
     _check_bus(bus)
     check_kind("watched", watched, logging.Logger | str, "a logger or the name of one")
     check_kind("level", level, int, "a level such as logging.WARNING")
-    target = logging.getLogger(watched) if isinstance(watched, str) else watched
+    target = watched if isinstance(watched, logging.Logger) else logging.getLogger(str.__str__(watched))
     tapped = Tap(bus, LogEvent)
     handler = _LogTap(tapped, level)
     target.addHandler(handler)
@@ -370,24 +371,37 @@ def _tell_end(tapped: Tap, task: asyncio.Task[Any], about: dict[str, object], se
         tapped.publish(TaskEvent.FAILED, {**about, "error": describe(error)}, "asyncio")
 
 
+def _plain_payload(sender: object, given: dict[str, Any]) -> dict[str, object]:
+    return {key: plain(value) for key, value in given.items()}
+
+
 def _named(signals: Any) -> dict[str, Any]:
     """Return signals by name."""
-    if isinstance(signals, Mapping):
-        named = {str(name): signal for name, signal in signals.items()}
+    if is_kind(signals, Mapping):
+        named = {_label(name): signal for name, signal in signals.items()}
     else:
-        several = [signals] if hasattr(signals, "connect") or not isinstance(signals, Iterable) else list(signals)
+        alone = _is_signal(signals) or is_kind(signals, str) or not is_kind(signals, Iterable)
+        several = [signals] if alone else list(signals)
         named = {}
         for signal in several:
-            name = getattr(signal, "name", None)
-            if hasattr(signal, "connect") and not isinstance(name, str):
-                raise ValueError("a signal without a name cannot be told from others; pass {'its-name': signal}")
-            named[str(name)] = signal
+            name = attribute_of(signal, "name")
+            if _is_signal(signal) and not isinstance(name, str):
+                raise ValueError("signals must have names to be told apart; pass {'its-name': signal}")
+            named[_label(name)] = signal
     if not named:
         raise ValueError("signals is empty; define the signals before they are tapped")
     for signal in named.values():
-        if not (hasattr(signal, "connect") and hasattr(signal, "disconnect")):
+        if not _is_signal(signal):
             raise refuse("signals", signal, "a Blinker signal, several, or a mapping of names to them")
     return named
+
+
+def _label(name: object) -> str:
+    return name if isinstance(name, str) else short_repr(name)
+
+
+def _is_signal(thing: object) -> bool:
+    return callable(attribute_of(thing, "connect")) and callable(attribute_of(thing, "disconnect"))
 
 
 def _member_name(name: str) -> str:
@@ -396,5 +410,5 @@ def _member_name(name: str) -> str:
 
 
 def _check_bus(bus: object) -> None:
-    if not hasattr(bus, "publish"):
+    if not callable(attribute_of(bus, "publish")):
         raise refuse("bus", bus, "an EventBus")

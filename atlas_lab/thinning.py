@@ -14,7 +14,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
-from inspect import iscoroutinefunction
 from math import inf
 from numbers import Real
 from typing import Any
@@ -22,8 +21,9 @@ from weakref import WeakSet
 
 import msgspec
 
+from .arguments import came, check_count, is_kind
 from .events import Event, check_event_types, event_type_name
-from .naming import callable_name
+from .naming import callable_name, is_async
 
 
 def sample(
@@ -61,10 +61,13 @@ def sample(
     """
     if not 0 <= _number(rate, "rate") <= 1:
         raise ValueError(f"rate must be a probability from 0 to 1, got {rate!r}")
-    if not isinstance(seed, int | float | str | bytes | None):
-        raise TypeError(f"seed must be an int, float, str, bytes or None, got {type(seed).__name__} {seed!r:.80}")
+    if not is_kind(seed, int | float | str | bytes | None):
+        raise TypeError(f"seed must be an int, float, str, bytes or None, got {came(seed)}")
     names = _names(types)
-    draw = random.Random(seed).random  # noqa: S311 - repeatable on purpose; one C call, so threads cannot split it
+    try:
+        draw = random.Random(seed).random  # noqa: S311 - repeatable on purpose; one C call, so threads cannot split it
+    except UnicodeEncodeError:
+        raise ValueError(f"seed must be text that UTF-8 can hold, got {came(seed)}") from None
 
     def keep_some(event: Event[Any]) -> Event[Any] | None:
         if names is not None and event.type_name not in names:
@@ -131,8 +134,8 @@ def rate_limit(
     >>> [beat.timestamp for beat in beats if limit(beat)]
     [0.0, 0.1, 1.0, 1.1]
     """
-    _at_least_one(max_events, "max_events")
-    _at_least_one(max_keys, "max_keys")
+    check_count("max_events", max_events, 1)
+    check_count("max_keys", max_keys, 1)
     if not 0 < _number(per, "per") < inf:
         raise ValueError(f"per must be a number of seconds above 0, got {per!r}")
     key_of = _type_name if key is None else _callable(key, "key")
@@ -204,7 +207,7 @@ def dedupe(
     >>> [document.data["path"] for document in documents if once(document)]
     ['a', 'b']
     """
-    _at_least_one(size, "size")
+    check_count("size", size, 1)
     key_of = _same_content if key is None else _callable(key, "key")
     seen: OrderedDict[Hashable, bool] = OrderedDict()
     guard = _Guard()
@@ -302,23 +305,19 @@ def _hashable(value: Hashable, key: Callable[[Event[Any]], Hashable]) -> Hashabl
 
 
 def _callable(value: Any, argument: str) -> Any:
-    if not callable(value) or iscoroutinefunction(value):
-        what = "an async function" if callable(value) else f"{type(value).__name__} {value!r:.80}"
+    if not callable(value) or is_async(value):
+        what = "an async function" if callable(value) else came(value)
         raise TypeError(f"{argument} must be a plain function or None, got {what}")
     return value
 
 
-def _number(value: object, argument: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{argument} must be a number, got {type(value).__name__} {value!r:.80}")
-    return float(value)
-
-
-def _at_least_one(value: object, argument: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be an int of 1 or more, got {type(value).__name__} {value!r:.80}")
-    if value < 1:
-        raise ValueError(f"{argument} must be 1 or more, got {value}")
+def _number(value: Any, argument: str) -> float:
+    if is_kind(value, bool) or not is_kind(value, Real):
+        raise TypeError(f"{argument} must be a number, got {came(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{argument} must be a number that fits a float, got {came(value)}") from None
 
 
 def _names(types: Enum | Iterable[Enum] | None) -> frozenset[str] | None:

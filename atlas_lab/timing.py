@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, TypeAlias
 
-from .arguments import refuse
+from .arguments import is_kind, refuse
 from .columns import (
     LATEST,
     NAT,
@@ -140,8 +140,9 @@ def _by_label(label: pd.Categorical | None, groups: Groups) -> Numbers:
 def _width(every: Width) -> int:
     """Return the width of a bin in nanoseconds."""
     expected = "a fixed time such as '5min' or a timedelta"
-    if not isinstance(every, str | dt.timedelta | np.timedelta64 | pd.offsets.BaseOffset):
+    if not is_kind(every, str | dt.timedelta | np.timedelta64 | pd.offsets.BaseOffset):
         raise refuse("every", every, expected)
+    every = str.__str__(every) if isinstance(every, str) else every  # pandas takes no subclass
     try:
         width = int(_timedelta(every).value)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+
+FOREVER = 1e9
+"""Seconds, some thirty years: as long as an event loop can be asked to wait."""
 
 
 class Bus(Protocol):
@@ -97,6 +101,8 @@ def wait_for(
     """Return an awaitable of the next event that fits; it is subscribed before this returns."""
     types = () if event_type is None else check_event_types(event_type)
     check_optional("timeout", timeout, int | float, "a number of seconds")
+    if timeout is not None and not timeout <= math.inf:
+        raise ValueError(f"timeout must be a number of seconds, got {timeout}")
     waiter = Waiter(f"waiting for {', '.join(map(event_type_name, types)) or 'any event'}")
     enlist(waiter)  # first, or a bus that is closed right after subscribing would not tell it
     try:
@@ -104,7 +110,9 @@ def wait_for(
     except BaseException:
         waiter.future.cancel()
         raise
-    timer = None if timeout is None else waiter.future.get_loop().call_later(timeout, waiter.expire, timeout)
+    timer = (
+        None if timeout is None else waiter.future.get_loop().call_later(min(timeout, FOREVER), waiter.expire, timeout)
+    )
 
     def tidy(_: object) -> None:
         subscription.unsubscribe()
