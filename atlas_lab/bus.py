@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import force_setattr
 
-from .arguments import refuse
+from .arguments import is_kind, refuse
 from .delivery import Delivering, joined
 from .dispatch import Frame, Turn, check_depth, enter, give_back, innermost, leave
 from .errors import HandlerErrors, PublishDepthError
@@ -123,7 +123,7 @@ class EventBus(Delivering, Reporting):
         >>> bus.history[-1].id == event_id
         True
         """
-        if source is not None and source.__class__ is not str:
+        if source is not None and type(source) is not str:
             check_source(source)
         outer = innermost()
         event: Event[Any] = Event(
@@ -171,7 +171,7 @@ class EventBus(Delivering, Reporting):
         >>> bus.emit(event) == event.id, bus.history[-1].timestamp, event.seq
         (True, 1360324800.0, 0)
         """
-        if not isinstance(event, Event):
+        if not is_kind(event, Event):
             raise refuse("event", event, "an Event (see publish for what is none yet)")
         errors = self._process(self._adopted(event), innermost())
         if errors:
@@ -233,7 +233,7 @@ class EventBus(Delivering, Reporting):
                 check_depth(outer, event.type, self._max_depth)
             signals = self._signals
             event_type = event.type
-            signal = signals.core[event_type] if event_type.__class__ is EventType else signals.signal(event_type)
+            signal = signals.core[event_type] if type(event_type) is EventType else signals.signal(event_type)
             # 2.
             stage = self._pipeline.stage
             unchanged = True

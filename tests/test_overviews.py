@@ -55,7 +55,7 @@ def test_frames_are_named_by_their_run():
     events = to_frame(load_flights(), run="8 February 2013")
     assert overview(events).headline == "8 February 2013: 2,315 events over 19.1 h."
     assert overview(events.assign(run=None)).headline.startswith("Events: ")
-    with pytest.raises(TypeError, match="events must be a recording or a DataFrame of events"):
+    with pytest.raises(TypeError, match="run must be a recording or a DataFrame of events"):
         overview([])
 
 

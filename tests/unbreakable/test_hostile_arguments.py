@@ -38,19 +38,6 @@ CALLED = {
     "overwrite": "overwrite|enrich",
 }
 
-# These fail already when they are asked what they are.
-HIDING = (
-    "raises at __class__",
-    "raises at __getattribute__",
-    "raises at everything",
-    "callable that raises at everything else",
-)
-PUBLISHING = {
-    (f"{bus}.{method}", argument)
-    for bus in ("bus", "scope")
-    for method, argument in (("publish", "event_type"), ("publish", "source"), ("emit", "event"))
-}
-
 pytestmark = pytest.mark.filterwarnings("ignore")  # such as that a coroutine was never awaited: an async clock's
 
 
@@ -129,21 +116,13 @@ def test_one_hostile_argument(name, runner):
     """Each argument of everything public refuses each hostile value by name, or can live with it; the bus works on."""
     for argument in CALLS[name].parameters:
         for value in hostile(name):
-            if (name, argument) not in PUBLISHING or value not in HIDING:
-                attempt(runner, name, {argument: value})
-
-
-@pytest.mark.parametrize("name, argument", sorted(PUBLISHING))
-def test_an_argument_that_hides_what_it_is(name, argument, runner):
-    """Publishing refuses by name what raises already when it is asked for its class."""
-    for value in HIDING:
-        attempt(runner, name, {argument: value})
+            attempt(runner, name, {argument: value})
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_several_hostile_arguments(name, runner):
     """However hostile values are combined, the error is a documented one, and the bus works on."""
-    open_to = [one for one in CALLS[name].parameters if (name, one) not in PUBLISHING]
+    open_to = list(CALLS[name].parameters)
     values = st.dictionaries(st.sampled_from(open_to or ["nothing"]), st.sampled_from(hostile(name)), min_size=1)
 
     @settings(
