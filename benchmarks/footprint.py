@@ -1,8 +1,10 @@
 """What is not time per publish: bytes of an event, what the collector pays for a long history, and the import."""
 
 import gc
+import os
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from itertools import repeat
 
@@ -47,11 +49,18 @@ def collections(builders, events, passes=7):
 
 def imports(rounds, chance):
     """Return seconds of processor time to import a package, beyond starting Python; bytecode is compiled already."""
-    code = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
     cells = {name: Cell([]) for name in IMPORTED}
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+        _import_in_turns(cells, env, rounds, chance)
+    return cells
+
+
+def _import_in_turns(cells, env, rounds, chance):
+    code = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
     for number in range(rounds + 1):
         for name in chance.sample(IMPORTED, len(IMPORTED)):
-            done = subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True)
-            if number:
+            command = [sys.executable, "-c", code.format(name)]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+            if number:  # the first one compiles
                 cells[name].readings.append(float(done.stdout))
-    return cells

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import frontrun
@@ -30,11 +32,29 @@ MAIN = (
 )
 
 
+class Blocking:
+    """A lock that waits also for those who would ask again: a loop of tries has endless orders, all alike."""
+
+    def __init__(self, lock: Any) -> None:
+        self.release, self._is_owned = lock.release, lock._is_owned
+        self._lock = lock
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire()
+
+    def __enter__(self) -> bool:
+        return self._lock.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.__exit__(*exc_info)
+
+
 @pytest.fixture(autouse=True)
 def scheduler(monkeypatch):
     """Let frontrun take the threads over; keep out of it what it does not know of: the log's locks, and finalizers."""
     monkeypatch.setenv("FRONTRUN_ACTIVE", "1")
     monkeypatch.setattr(logging.getLogger("atlas_lab"), "disabled", True)
+    monkeypatch.setattr("atlas_lab.signals.threading", SimpleNamespace(RLock=lambda: Blocking(threading.RLock())))
     with no_tracing(), no_finalizers():
         yield
 

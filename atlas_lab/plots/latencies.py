@@ -1,0 +1,145 @@
+"""How long handlers took: the whole distribution, not an average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from atlas_lab.arguments import check_count
+from atlas_lab.errors import MissingExtraError
+from atlas_lab.tables.columns import Numbers, nanoseconds
+from atlas_lab.tables.comparing import HasFrames
+from atlas_lab.tables.handling import handler_latency
+
+from .drawing import axes_for, finish, frame_of, not_kept, say_empty
+from .lettering import label, plural, span_text
+from .looks import Look, Options, look, marker_size, muted, paper
+from .marks import grid, write
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+except ImportError as error:
+    raise MissingExtraError("matplotlib", "lab") from error
+try:
+    import numpy as np
+    import pandas as pd
+except ImportError as error:
+    raise MissingExtraError("pandas", "lab") from error
+
+_PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_WIDE = 10  # from this ratio of the longest to the median on, a logarithmic axis shows more
+
+
+def plot_latency(
+    deliveries: HasFrames | pd.DataFrame,
+    *,
+    limit: int = 6,
+    ax: Axes | None = None,
+    **kwargs: Any,
+) -> Axes:
+    """Draw how long the calls of each handler took: what share of them was done after what time.
+
+    Parameters
+    ----------
+    deliveries : recording, or DataFrame of deliveries
+        As for `handler_latency`, whose percentiles are marked. Skipped calls do not count.
+    limit : int, default 6
+        Most handlers, those with the greatest total time.
+    ax : Axes, optional
+        To draw on; by default a new figure.
+    **kwargs
+        Options of `matplotlib.axes.Axes.ecdf` for the lines.
+
+    Returns
+    -------
+    Axes
+        One empirical cumulative distribution for each handler, with a dot at p50, p90 and p99. Where its
+        line stands at 90 %, nine of ten calls were at least so fast. The axis is logarithmic if times differ widely.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `handler_latency` does, or if `limit` is not an int of 1 or more.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> from atlas_lab import describe, plot_latency
+    >>> deliveries = pd.DataFrame({
+    ...     "handler": ["plan", "log", "plan", "log"], "outcome": "ok",
+    ...     "duration": pd.to_timedelta([30, 1, 50, 3], unit="ms"),
+    ... })
+    >>> print(describe(plot_latency(deliveries, ax=Figure().subplots())))
+    4 calls of 2 handlers took 84 ms; plan took the most, 80 ms in 2 calls, with p50 30 ms and p99 50 ms.
+    """
+    frame = frame_of(deliveries, "deliveries")
+    check_count("limit", limit, 1)
+    table = handler_latency(frame)
+    ran = table[table["calls"] > 0]
+    title = "Time in handlers"
+    if ran.empty:
+        return say_empty(axes_for(ax, 8, 2), title, "no handler was called")
+    ax = axes_for(ax, 8, 3.6)
+    shown = ran.head(limit)
+    times = [_times(frame, handler) for handler in shown["handler"]]
+    _scale(ax, np.concatenate(times))
+    for place, took in enumerate(times):
+        mark = look(place)
+        style = {"color": mark.colour, "linestyle": mark.dash, "linewidth": 1.6}
+        ax.ecdf(took, **(style | kwargs))
+        row = shown.iloc[place]
+        at = [max(row[name].value, 1) for name in _PERCENTILES]
+        ax.plot(at, list(_PERCENTILES.values()), linestyle="none", marker=mark.marker, color=mark.colour,
+                markersize=marker_size(mark, 6), markeredgecolor=paper(ax), markeredgewidth=0.8)  # fmt: skip
+        _explain(ax, place, len(shown), mark, row)
+    ax.set_ylabel("share of calls", fontsize="small")
+    notes = not_kept(deliveries, "deliveries")
+    if len(ran) > limit:
+        notes.append(f"the {limit} of {plural(len(ran), 'handler')} with the most time")
+    first = ran.iloc[0]
+    calls = int(ran["calls"].sum())
+    sentence = f"{plural(calls, 'call')} of {plural(len(ran), 'handler')} took {span_text(ran['total'].sum())}"
+    told = f"with p50 {span_text(first['p50'])} and p99 {span_text(first['p99'])}"
+    if len(ran) > 1:
+        told = f"{label(first['handler'])} took the most, {span_text(first['total'])} in {plural(first['calls'], 'call')}, {told}"
+    return finish(ax, title, f"{sentence}{'; ' if len(ran) > 1 else ', '}{told}.", [*notes, "dots: p50, p90 and p99"])
+
+
+def _times(deliveries: pd.DataFrame, handler: Any) -> Numbers:
+    """Return the durations of the calls that ran, in nanoseconds; none is 0, which a logarithmic axis lacks."""
+    same = deliveries["handler"].isna() if pd.isna(handler) else deliveries["handler"] == handler
+    took = nanoseconds(deliveries[(same & (deliveries["outcome"] != "skipped")).to_numpy(bool)], "duration")
+    return np.maximum(took, 1)
+
+
+def _scale(ax: Axes, times: Numbers) -> None:
+    if times.max() > _WIDE * np.median(times) or times.max() > _WIDE**2 * times.min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(10, numticks=9))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlim(times.min() / 1.3, times.max() * 1.3)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
+        ax.set_xlim(0, times.max() * 1.05)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: span_text(round(value))))
+    ax.set_yticks([0, 0.5, 0.9, 1], ["0 %", "50 %", "90 %", "100 %"])
+    ax.set_ylim(0, 1.02)
+    ax.tick_params(which="minor", length=0)
+    grid(ax, "both")
+
+
+def _explain(ax: Axes, place: int, count: int, mark: Look, row: pd.Series[Any]) -> None:
+    """Tell beside the plot what the line of a handler looks like, and its percentiles."""
+    y = 1 - (place + 0.5) / max(count, 4)
+    line: Options = {
+        "color": mark.colour,
+        "linestyle": mark.dash,
+        "marker": mark.marker,
+        "markersize": marker_size(mark, 6),
+    }
+    ax.plot([1.03, 1.055, 1.08], [y] * 3, transform=ax.transAxes, clip_on=False, markevery=[1], **line)
+    write(ax, 1.1, y, label(row["handler"], 30), up=1, transform=ax.transAxes, va="bottom")
+    told = [f"{name} {span_text(row[name])}" for name in _PERCENTILES]
+    text = f"{plural(row['calls'], 'call')}, {', '.join(told)}"
+    write(ax, 1.1, y, text, up=-1, transform=ax.transAxes, va="top", fontsize="x-small", color=muted(ax))
