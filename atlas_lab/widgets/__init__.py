@@ -1,0 +1,1 @@
+"""The live lab: panels over a bus in JupyterLab."""
