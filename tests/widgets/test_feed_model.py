@@ -241,7 +241,17 @@ class Hostile:
 
 @pytest.mark.parametrize(
     "data",
-    [Hostile(), {"a": Hostile()}, [Hostile()], {Hostile(): 1}, "x" * 10**6, {"x" * 10**5: "y" * 10**6}, 10**5000, "\ud800", b"\0"],
+    [
+        Hostile(),
+        {"a": Hostile()},
+        [Hostile()],
+        {Hostile(): 1},
+        "x" * 10**6,
+        {"x" * 10**5: "y" * 10**6},
+        10**5000,
+        "\ud800",
+        b"\0",
+    ],
     ids=range(9),
 )
 def test_any_payload_can_be_shown(data):
