@@ -54,7 +54,7 @@ function render({ model, el }) {
   const word = make("span", { text: "live" });
   const count = (label, look = "") => {
     const number = make("b");
-    const unit = make("span", { text: label });
+    const unit = make("span", { text: ` ${label}` });
     return { number, unit, node: make("span", { class: `pill ${look}` }, number, unit) };
   };
   const name = make("span", { class: "name" });
@@ -74,7 +74,7 @@ function render({ model, el }) {
 
   const put = (one, value, single) => {
     setText(one.number, counted(value));
-    setText(one.unit, value === 1 ? single : `${single}s`);
+    setText(one.unit, value === 1 ? ` ${single}` : ` ${single}s`);
   };
   const paint = () => {
     curve(rates, el, [{ values: curves[0] ?? [], color: "--a-accent", fill: true }]);
