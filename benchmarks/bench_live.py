@@ -52,7 +52,10 @@ class Wire:
     def connect(self, view):
         def send(content, buffers=None):
             self.session.send(
-                self.out, "comm_msg", {"comm_id": "x", "data": {"method": "custom", "content": content}}, buffers=buffers
+                self.out,
+                "comm_msg",
+                {"comm_id": "x", "data": {"method": "custom", "content": content}},
+                buffers=buffers,
             )
             accepted = content.get("state", {}).get("accepted")
             self.sent.append((time.perf_counter(), view, accepted))

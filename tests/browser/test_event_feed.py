@@ -183,7 +183,7 @@ def test_the_keyboard_alone(opened):
         )
         view.page.keyboard.press("Tab")
     assert reached[:7] == [
-        "type", "scope", "source", "contains", "Pause", "events, newest first", "event in detail",
+        "type", "source", "scope", "contains", "Pause", "events, newest first", "event in detail",
     ]  # fmt: skip
     view.page.locator(".atlas-feed .scroll").focus()
     for number in range(3):

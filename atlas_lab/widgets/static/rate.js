@@ -70,7 +70,8 @@ function render({ model, el }) {
   const calls = make("span", { class: "pill curve", hidden: true }, times,
     make("i", { class: "key", "aria-hidden": "true" }), "p50", p50, make("i", { class: "key high", "aria-hidden": "true" }), "p99", p99);
   el.append(name, make("span", { class: "pill state", role: "status" }, dot, word), events.node, subscriptions.node, errors.node,
-    dropped.node, make("span", { class: "grow" }), make("span", { class: "pill curve" }, rates, rate, "events/s"), calls);
+    dropped.node,
+    make("span", { class: "curves" }, make("span", { class: "pill curve" }, rates, rate, "events/s"), calls));
 
   const put = (one, value, single) => {
     setText(one.number, counted(value));
