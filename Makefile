@@ -64,5 +64,5 @@ $(STAMP): pyproject.toml constraints.txt
 	  exit 1; \
 	fi; \
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$$python" -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[lab,test,bench,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[lab,atlas,test,bench,dev]' -c constraints.txt
 	@touch $@

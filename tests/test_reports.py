@@ -178,7 +178,7 @@ def test_a_subscription_shows_itself(state):
         token.pause()
     elif state == "ended":
         token()
-    assert repr(token) == f"<Subscription divide to STREAM_CHUNK, Order.PLACED: {state}, 1 calls>"
+    assert repr(token) == f"<Subscription divide to STREAM_CHUNK, Order.PLACED: {state}, 1 call>"
 
 
 def test_a_subscription_that_failed_shows_it():
