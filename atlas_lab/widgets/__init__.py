@@ -1,0 +1,1 @@
+"""Live views of a bus in a notebook."""
