@@ -1,1 +1,1 @@
-"""Live views of a bus in a notebook."""
+"""The live lab: panels over a bus in JupyterLab."""
