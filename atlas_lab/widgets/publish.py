@@ -10,6 +10,7 @@ from atlas_lab.arguments import is_kind
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.markup import Html, element
 
+from .chooser import Chooser
 from .forms import FormField
 from .publish_model import Draft, PublishModel
 from .pulse import Pulse
@@ -73,9 +74,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     >>> panel.publish.click()
     >>> bus.history[-1].type_name, bus.history[-1].data
     ('AGENT_STARTED', {'agent': 'planner'})
-    >>> panel.data.value = "{'agent': 1}"
+    >>> panel.data.value = '{"agent": "planner",}'
     >>> panel.model.problems["data"]
-    'line 1, column 2: a key is missing, got "\\'"; JSON wants double quotes'
+    'line 1, column 21: a key is missing, got '}'; take out the comma in front of it'
     >>> panel.close()
     """
 
@@ -99,9 +100,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
 
     def _build(self) -> None:
         """Make the widgets."""
-        self.event_type = ipywidgets.Combobox(
-            description="Type", options=tuple(self.model.types()), placeholder="type to search", continuous_update=True
-        )
+        self.event_type = Chooser(description="Type", options=self.model.types())
         self.mode = ipywidgets.ToggleButtons(options=["JSON", "Form"], value="JSON", description="Payload as")
         self.data = ipywidgets.Textarea(description="Payload", rows=4, placeholder='{"text": "hello"}')
         self.source = Text(description="Source", placeholder="none")
@@ -242,7 +241,8 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         problems = self.model.problems
         for name, message in self._messages.items():
             _say(message, problems.get(name, ""))
-        for name in ("event_type", "data", "metadata"):
+        _set(self.event_type, "bad", "event_type" in problems)
+        for name in ("data", "metadata"):
             _mark(getattr(self, name), name in problems)
         only_misfits = bool(problems) and self.model.can_publish(anyway=True)
         _visible(self.anyway, only_misfits)
@@ -252,7 +252,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         else:
             sign, look = ("✓", "ok") if outcome.ok else ("!", "bad")
             remedy = element("div", outcome.remedy, class_="atlas-remedy") if outcome.remedy else None
-            told = element("div", element("b", sign), f" {outcome.text}", remedy, class_=f"atlas-outcome {look}", role="status")
+            told = element(
+                "div", element("b", sign), f" {outcome.text}", remedy, class_=f"atlas-outcome {look}", role="status"
+            )
             _set(self._outcome, "value", str(told))
         closed = self.bus_closed
         for widget in (self.publish, self.anyway, self.repeat, *self.again):
@@ -279,7 +281,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     def refresh(self) -> None:
         """Show how far "Repeat" is, event types that are new, and whether the bus was closed."""
         with self._showing:
-            _set(self.event_type, "options", tuple(self.model.types()))
+            _set(self.event_type, "options", self.model.types())
             if self.publish.disabled != self.bus_closed:
                 self._show_messages()
             self._show_progress()
@@ -341,9 +343,9 @@ def _visible(widget: Any, on: bool) -> None:
 
 
 def _mark(widget: Any, bad: bool) -> None:
-    if bad and "atlas-bad" not in widget._dom_classes:
+    if bad:
         widget.add_class("atlas-bad")
-    elif not bad and "atlas-bad" in widget._dom_classes:
+    else:
         widget.remove_class("atlas-bad")
 
 
