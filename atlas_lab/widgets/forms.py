@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import msgspec.inspect
 
-from .payload_text import parse_json, plain, write_json
+from .json_text import parse_json, plain, write_json
 
 Kind: TypeAlias = Literal["text", "int", "float", "bool", "choice", "json"]
 

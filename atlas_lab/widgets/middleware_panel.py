@@ -20,6 +20,9 @@ class MiddlewarePanel(MessageView):
     model : MiddlewareModel
         The truth, and what can be done: ``switch``, ``move``, ``remove``.
 
+    paused : bool
+        While it is, what is shown stays as it is, but for what a person does there.
+
     Parameters
     ----------
     bus : EventBus
@@ -52,12 +55,15 @@ class MiddlewarePanel(MessageView):
     def __init__(self, bus: Any) -> None:
         check_bus(bus)
         self.model = MiddlewareModel(bus)
+        self.paused = False
         self._told: dict[str, Any] | None = None
         super().__init__()
         self.watch(bus)
 
     def news(self, everything: bool) -> News | None:
         """Return the entries as they are, if that is new."""
+        if self.paused and not everything:
+            return None
         rows = [_said(row) for row in self.model.rows()]
         state = {"rows": rows, "total": self.model.total, "closed": self.bus.closed}
         if state == self._told and not everything:

@@ -20,7 +20,7 @@ from atlas_lab.naming import attribute_of, counted, describe
 from atlas_lab.payloads import PayloadType
 
 from .forms import LEFT_OUT, FormField, fields_of, new_payload
-from .payload_text import laid_out, misfit, parse_json
+from .json_text import laid_out, misfit, parse_json
 from .repeating import Repeating
 
 KEPT = 8

@@ -25,6 +25,9 @@ class SubscriptionsPanel(MessageView):
     model : SubscriptionsModel
         The truth, and what can be done: ``pause``, ``resume``, ``unsubscribe``, by key or by name.
 
+    paused : bool
+        While it is, what is shown stays as it is, but for what a person does there.
+
     Parameters
     ----------
     bus : EventBus
@@ -54,6 +57,7 @@ class SubscriptionsPanel(MessageView):
     def __init__(self, bus: Any) -> None:
         check_bus(bus)
         self.model = SubscriptionsModel(bus)
+        self.paused = False
         self._told: dict[str, Any] | None = None
         self._looked = float("-inf")
         super().__init__()
@@ -62,7 +66,7 @@ class SubscriptionsPanel(MessageView):
     def news(self, everything: bool) -> News | None:
         """Return the subscriptions as they are, if that is new; asked often, it looks only now and then."""
         now = time.monotonic()
-        if not everything and now - self._looked < EVERY:
+        if not everything and (self.paused or now - self._looked < EVERY):
             return None
         self._looked = now
         rows = [_said(row) for row in self.model.rows()]

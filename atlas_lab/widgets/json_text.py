@@ -33,7 +33,7 @@ def parse_json(text: str) -> Any:
 
     Examples
     --------
-    >>> from atlas_lab.widgets.payload_text import parse_json
+    >>> from atlas_lab.widgets.json_text import parse_json
     >>> parse_json('{"a": 1}')
     {'a': 1}
     >>> parse_json("{'a': 1}")
@@ -60,7 +60,7 @@ def write_json(value: object) -> str:
 
     Examples
     --------
-    >>> from atlas_lab.widgets.payload_text import write_json
+    >>> from atlas_lab.widgets.json_text import write_json
     >>> write_json({"text": "grün", "index": 2})
     '{"text": "grün", "index": 2}'
     """
@@ -91,7 +91,7 @@ def misfit(error: PayloadTypeError) -> tuple[str, str]:
     Examples
     --------
     >>> from atlas_lab import PayloadTypeError
-    >>> from atlas_lab.widgets.payload_text import misfit
+    >>> from atlas_lab.widgets.json_text import misfit
     >>> misfit(PayloadTypeError("payload does not fit Chunk: Expected `int`, got `str` - at `$.index`"))
     ('index', 'expected int, got str')
     """
