@@ -35,8 +35,8 @@ class Lab(LiveView, ipywidgets.VBox):
     subscriptions : SubscriptionsPanel
     feed : EventFeed
     rate : RateView
-    pause, record : ToggleButton
-        Hold the events and counts that are shown, and turn recording on and off; set their ``value``.
+    pause : ToggleButton
+        Holds the events and counts that are shown; the header goes on. Set its ``value``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Lab(LiveView, ipywidgets.VBox):
     'dropped by middleware: not stored, not delivered'
     >>> _ = lab.middleware.model.switch("quiet", on=False)
     >>> lab.publish.publish.click()
-    >>> [event.type_name for event in lab.feed.model.window()]
+    >>> [event.type_name for event in bus.history]
     ['SYSTEM_HEALTH']
     >>> lab.close()
     """
@@ -75,13 +75,12 @@ class Lab(LiveView, ipywidgets.VBox):
         self.subscriptions = SubscriptionsPanel(bus)
         self.feed = EventFeed(bus, record=self._switch)
         self.rate = RateView(bus, record=self._switch)
-        self.record = ipywidgets.ToggleButton(
-            self._switch.on, description="Record", tooltip="Record how long handlers and middleware take"
+        self.pause = ipywidgets.ToggleButton(
+            False, description="Pause", tooltip="Hold the events and counts that are shown; the header goes on"
         )
-        self.pause = ipywidgets.ToggleButton(False, description="Pause", tooltip="Hold the events and counts that are shown; the header goes on")
-        self.record.observe(self._turn_recording, "value")
         self.pause.observe(self._hold, "value")
-        bar = ipywidgets.HBox([self.rate, self.record, self.pause])
+        self.feed.observe(self._held_by_feed, "paused")
+        bar = ipywidgets.HBox([self.rate, self.pause])
         controls = ipywidgets.VBox([self.publish, self.middleware])
         views = ipywidgets.VBox([self.feed, self.subscriptions])
         main = ipywidgets.Box([controls, views])
@@ -101,20 +100,17 @@ class Lab(LiveView, ipywidgets.VBox):
         """Where durations come from; None if nothing was recorded yet."""
         return self._switch.recording
 
-    def _turn_recording(self, change: Any) -> None:
-        self._switch.turn(bool(change["new"]))
+    def record(self, on: bool) -> None:
+        """Turn recording on or off, as the switch below the events does."""
+        self._switch.turn(on)
 
     def _hold(self, change: Any) -> None:
         on = bool(change["new"])
-        self.pause.description = "Go live" if on else "Pause"
+        self.pause.description = "Go on" if on else "Pause"
         self.feed.paused = self.middleware.paused = self.subscriptions.paused = on
 
-    def refresh(self) -> None:
-        """Keep the buttons of the header true: a recording may be turned on and off elsewhere, the bus be closed."""
-        if self.record.value != self._switch.on:
-            self.record.value = self._switch.on
-        if self.bus.closed and not self.record.disabled:
-            self.record.disabled = True
+    def _held_by_feed(self, change: Any) -> None:
+        self.pause.value = bool(change["new"])
 
     def snapshot(self) -> Html:
         """Return the last state of every part, for an exported page."""
@@ -125,7 +121,7 @@ class Lab(LiveView, ipywidgets.VBox):
         self._switch.close()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**options)
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**options)
         for part in self.parts:
             part.displayed = self.displayed
         return bundle

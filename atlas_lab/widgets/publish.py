@@ -48,6 +48,8 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     event_type, data, source, metadata : widgets with a ``value`` of text
     form : dict of str to widget
         The fields of the payload by name, where a typed handler says what they are.
+    as_form : ToggleButton
+        Whether the payload is shown as a form, where there is one, or as JSON.
     publish, anyway, repeat, stop : Button
     times, rate : widgets with a ``value``
         How often "Repeat" publishes, and how many events a second.
@@ -76,7 +78,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     ('AGENT_STARTED', {'agent': 'planner'})
     >>> panel.data.value = '{"agent": "planner",}'
     >>> panel.model.problems["data"]
-    'line 1, column 21: a key is missing, got '}'; take out the comma in front of it'
+    "line 1, column 21: a key is missing, got '}'; take out the comma in front of it"
     >>> panel.close()
     """
 
@@ -101,7 +103,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     def _build(self) -> None:
         """Make the widgets."""
         self.event_type = Chooser(description="Type", options=self.model.types())
-        self.mode = ipywidgets.ToggleButtons(options=["JSON", "Form"], value="JSON", description="Payload as")
+        self.as_form = ipywidgets.ToggleButton(False, description="Form", tooltip="Fill in the payload field by field")
         self.data = ipywidgets.Textarea(description="Payload", rows=4, placeholder='{"text": "hello"}')
         self.source = Text(description="Source", placeholder="none")
         self.metadata = Text(description="Metadata", placeholder="{}")
@@ -122,6 +124,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         self._again_title = _html(element("h3", "Send again"))
         self.again = tuple(_button("", "Publish it again", "atlas-again") for _ in range(AGAIN))
         rows = {
+            "mode": [self.as_form],
             "fields": [self.source, self.metadata],
             "buttons": [self.publish, self.anyway],
             "repeat": [self.times, self.rate, self.repeat, self.stop],
@@ -134,7 +137,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         self._parts = [
             self.event_type,
             self._messages["event_type"],
-            self.mode,
+            boxes["mode"],
             self.data,
             self._form_box,
             self._messages["data"],
@@ -152,7 +155,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     def _listen(self) -> None:
         for name in ("event_type", "data", "source", "metadata"):
             getattr(self, name).observe(self._edited(name), "value")
-        self.mode.observe(lambda _: self.show(), "value")
+        self.as_form.observe(lambda _: self.show(), "value")
         self.publish.on_click(lambda _: self.model.publish())
         self.anyway.on_click(lambda _: self.model.publish(anyway=True))
         self.repeat.on_click(lambda _: self.model.start_repeat(self.times.value, self.rate.value))
@@ -206,8 +209,8 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         if fields != self._shown_fields:
             self._shown_fields = fields
             self._make_form(fields)
-        as_form = bool(fields) and self.mode.value == "Form"
-        _visible(self.mode, bool(fields))
+        as_form = bool(fields) and self.as_form.value
+        _visible(self.as_form, bool(fields))
         _visible(self.data, not as_form)
         _visible(self._form_box, as_form)
         values = self.model.values()
