@@ -52,7 +52,7 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except ValueError as error:  # a number of too many digits, or a constant
-        raise ValueError(message_of(error).split(";")[0]) from None
+        raise ValueError(message_of(error).partition("; use sys")[0]) from None
 
 
 def write_json(value: object) -> str:

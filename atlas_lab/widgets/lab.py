@@ -118,7 +118,9 @@ class Lab(LiveView, ipywidgets.VBox):
 
     def let_go(self) -> None:
         """Stop the recording, if it is the panel's own."""
-        self._switch.close()
+        switch = getattr(self, "_switch", None)  # none yet, if the constructor refused the bus
+        if switch is not None:
+            switch.close()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
         bundle: dict[str, Any] = super()._repr_mimebundle_(**options)

@@ -306,7 +306,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
 
     def let_go(self) -> None:
         """Stop what is being repeated."""
-        self.model.close()
+        model = getattr(self, "model", None)  # none yet, if the constructor refused the bus
+        if model is not None:
+            model.close()
 
 
 def _button(text: str, tooltip: str, *classes: str) -> Button:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ class PublishModel:
         self.outcome: Outcome | None = None
         self.repeating: Repeating | None = None
         self.changed: Callable[[], object] = _nothing
-        self._recent: deque[Draft] = deque(maxlen=KEPT)
+        self._recent: tuple[Draft, ...] = ()
         self._lock = threading.RLock()
         self._types: dict[str, Enum] = {member.name: member for member in EventType}
         self._template = ""
@@ -109,8 +108,7 @@ class PublishModel:
     @property
     def recent(self) -> tuple[Draft, ...]:
         """What was published from here, latest first, each once."""
-        with self._lock:
-            return tuple(self._recent)
+        return self._recent
 
     def types(self, search: str = "") -> list[str]:
         """Return the names of event types that hold a text: those of `EventType`, and all that the bus has met.
@@ -348,8 +346,7 @@ class PublishModel:
     def _keeping(self, draft: Draft) -> Iterator[None]:
         """Keep a draft to be sent again, whatever comes of it."""
         with self._lock:
-            kept = [other for other in self._recent if other != draft]
-            self._recent = deque([draft, *kept], maxlen=KEPT)
+            self._recent = (draft, *(other for other in self._recent if other != draft))[:KEPT]
         yield
 
     @contextmanager
