@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 import pytest
@@ -13,6 +14,10 @@ from atlas_lab import Event, EventBus, EventType, PublishPanel
 CHUNK = EventType.STREAM_CHUNK
 HOSTILE = "<img src=x onerror=alert(1)>"
 PATIENCE = 20
+
+
+class Order(Enum):
+    PLACED = 1
 
 
 @dataclass
@@ -157,11 +162,6 @@ def test_a_closed_bus_disables_the_buttons(bus, panel):
 
 def test_new_event_types_are_offered_with_the_next_tick(bus, panel):
     """A type of one's own is there as soon as the bus has met it."""
-    from enum import Enum
-
-    class Order(Enum):
-        PLACED = 1
-
     panel.displayed = True
     bus.subscribe(Order.PLACED, print)
     panel.tick()
