@@ -100,7 +100,7 @@ def _find(wanted: str, at: int, kept: Kept) -> Event[Any] | None:
         found = kept.between(max(last - piece + 1, 1), last)
         if not found:
             break
-        before = next((one for one in reversed(found) if one.id == wanted), None)
+        before: Event[Any] | None = next((one for one in reversed(found) if one.id == wanted), None)
         if before is not None:
             return before
         last, piece = last - piece, min(piece * 4, 8192)
@@ -108,10 +108,10 @@ def _find(wanted: str, at: int, kept: Kept) -> Event[Any] | None:
 
 
 def _later(seconds: float) -> str:
-    """Return how long before something came, as a person says it."""
+    """Return how long before the event a cause came, short."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if abs(seconds) >= size:
-            return f"{seconds / size:,.3g} {unit} before"
+            return f"{-seconds / size:,.3g} {unit}".replace("-", "−")
     return ""
 
 

@@ -121,7 +121,8 @@ class RateModel:
                 "closed": self._bus.closed,
                 "events": stats.accepted,
                 "subscriptions": stats.subscriptions,
-                "errors": stats.errors,
+                # Those of its own handlers, or with those of its scopes, which come here as events.
+                "errors": max(stats.errors, stats.by_type.get("HANDLER_ERROR", 0)),
                 "dropped": stats.pushed_out,
                 "rate": self._rate(),
                 "p50": None if latest is None else round(latest[0], 1),

@@ -135,7 +135,8 @@ class LiveView:
         ticker.remove(self)
         forget(self)
         try:
-            self.let_go()
+            if self._pid:  # else it is the rest of one whose constructor failed
+                self.let_go()
         finally:
             close_all_of(self)
 

@@ -22,7 +22,7 @@ function render({ model, el }) {
   const sources = make("datalist", { id: `${name}-sources` });
   const source = make("input", { type: "search", placeholder: "source: any", "aria-label": "source", list: sources.id,
     autocomplete: "off", oninput: typing("source") });
-  const text = make("input", { type: "search", placeholder: "contains…", "aria-label": "contains", autocomplete: "off",
+  const text = make("input", { type: "search", class: "text", placeholder: "contains…", "aria-label": "contains", autocomplete: "off",
     spellcheck: "false", oninput: typing("text") });
   const pause = make("button", { type: "button", text: "Pause", "aria-pressed": "false",
     onclick: () => line.say("pause", { value: !state.paused }) });
@@ -278,7 +278,7 @@ function render({ model, el }) {
   });
   resized.observe(scroll);
   resized.observe(canvas);
-  const themed = new MutationObserver(paint);
+  const themed = new MutationObserver(() => { paint(); setTimeout(paint, 300); }); // styles may come later
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
   return () => {
     line.stop();

@@ -11,9 +11,9 @@ function duration(nanoseconds) {
 function pairs(list, bad = () => false) {
   const names = list.length === 1 && list[0][0] === "" ? null : list;
   if (!names) return make("pre", { text: list[0][1] });
-  return make("dl", { class: "kv" }, ...list.flatMap(([key, value]) => [
-    make("dt", { text: key }),
-    make("dd", { text: value, class: bad(key) ? "bad" : "" }),
+  return make("div", { class: "kv" }, ...list.flatMap(([key, value]) => [
+    make("span", { text: key, class: "key" }),
+    make("span", { text: value, class: bad(key) ? "value bad" : "value" }),
   ]));
 }
 
@@ -70,13 +70,13 @@ function showDetail(box, detail, jump) {
     make("section", {}, make("h3", { text: `Event ${counted(detail.seq)}` }),
       pairs(detail.fields, (key) => key === "error")),
     detail.payload.length ? part("Payload", pairs(detail.payload)) : null,
-    detail.metadata.length ? part("Metadata", pairs(detail.metadata)) : null,
     part("Caused by",
       detail.causes.length || detail.why ? causes(detail, field.type, jump) : make("p", { class: "dim", text: "Nothing: published at top level." }),
       detail.why ? make("p", { class: "dim", text: detail.why }) : null),
     part("Handled by", ...(detail.calls.length ? calls(detail) : [make("p", { class: "dim",
       text: detail.recorded && detail.steps.length ? "No handler." : off })])),
     detail.steps.length ? part("Middleware", ...steps(detail)) : null,
+    detail.metadata.length ? part("Metadata", pairs(detail.metadata)) : null,
     detail.traceback ? part("Traceback", make("pre", { text: detail.traceback.trimEnd(), tabindex: "0", "aria-label": "traceback" })) : null,
   ];
   for (const p of box.querySelectorAll("p")) p.remove();

@@ -109,7 +109,7 @@ function render({ model, el }) {
   });
   const resized = new ResizeObserver(paint);
   resized.observe(rates);
-  const themed = new MutationObserver(paint);
+  const themed = new MutationObserver(() => { paint(); setTimeout(paint, 300); }); // styles may come later
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
   return () => { line.stop(); resized.disconnect(); themed.disconnect(); };
 }
