@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from atlas_lab.errors import MissingExtraError
-from atlas_lab.markup import Html, element
+from atlas_lab.markup import Html, element, style
 from atlas_lab.recording import Recording
 
 from .feed import EventFeed
@@ -14,7 +14,7 @@ from .publish import PublishPanel
 from .rate import RateView
 from .record_switch import RecordSwitch
 from .subscriptions_panel import SubscriptionsPanel
-from .view import LiveView, check_bus
+from .view import LiveView, asset, check_bus
 
 try:
     import ipywidgets
@@ -113,8 +113,9 @@ class Lab(LiveView, ipywidgets.VBox):
         self.pause.value = bool(change["new"])
 
     def snapshot(self) -> Html:
-        """Return the last state of every part, for an exported page."""
-        return element("div", *(part.snapshot() for part in self.parts))
+        """Return the last state of every part as a still picture: shown by a notebook, kept by an exported page."""
+        sheet = style(asset("snapshot.css"))
+        return element("div", sheet, *(part.snapshot() for part in self.parts), class_="atlas-snapshot")
 
     def let_go(self) -> None:
         """Stop the recording, if it is the panel's own."""
