@@ -15,7 +15,7 @@ except ImportError as error:
     raise MissingExtraError("numpy", "lab") from error
 
 BINS = 240
-_STONES = 2048  # events whose time is remembered, at most
+_STONES = 720  # events whose time is remembered, at most
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
@@ -57,7 +57,8 @@ class Density:
         if before > stride:
             self._stones.clear()
         stones = {seq: at for seq, at in self._stones.items() if seq >= seqs.start and not seq % stride}
-        missing = [seq for seq in wanted if seq not in stones]
+        ends = (seqs.start, seqs.stop - 1) if seqs else ()
+        missing = sorted({*wanted, *ends} - stones.keys())
         if stride == 1 and missing:
             stones |= {event.seq: event.timestamp for event in kept.between(missing[0], missing[-1])}
         else:

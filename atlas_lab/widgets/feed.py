@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from .messages import MessageView, News
 from .record_switch import switch_of
 from .view import asset, check_bus, is_count, is_text
 
+REDRAWN = 0.5  # seconds between two pictures of all of history, while events come in
 _SNAPSHOT = 20  # events that an exported page shows
 
 
@@ -85,6 +87,8 @@ class EventFeed(MessageView):
         self.model = FeedModel(bus, self._switch)
         self._told: dict[str, Any] = {}
         self._drawn: object = None
+        self._drawn_at = 0.0
+        self._span: object = None
         self._held = False
         super().__init__()
         self.watch(bus)
@@ -138,15 +142,18 @@ class EventFeed(MessageView):
         state = model.state()
         told = {} if everything else self._told
         changed = {key: value for key, value in state.items() if key not in told or told[key] != value}
-        if not changed:
+        span = (state["oldest"], state["newest"])
+        # The picture of all of history changes slowly: every other tick or so would not be seen.
+        moves = span != self._span and time.monotonic() - self._drawn_at < REDRAWN
+        draws = everything or (span != self._drawn and not moves)
+        self._span = span
+        if not changed and not draws:
             return None
         self._told = state
-        buffers = []
-        span = (state["oldest"], state["newest"])
-        if everything or span != self._drawn:
-            self._drawn = span
-            buffers = [values.tobytes() for values in model.density()]
-        return {"state": changed}, buffers
+        if not draws:
+            return {"state": changed}, []
+        self._drawn, self._drawn_at = span, time.monotonic()
+        return {"state": changed}, [values.tobytes() for values in model.density()]
 
     def heard(self, do: str, content: Mapping[str, object]) -> None:
         """Do what a person asked for in the browser, if it makes sense."""

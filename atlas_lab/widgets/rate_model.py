@@ -20,7 +20,7 @@ except ImportError as error:
 SPAN = 60.0  # seconds that are drawn
 POINTS = 300  # in which they are drawn
 WINDOW = 1.0  # seconds over which a rate is taken
-CALLS = 1000  # durations that stand for those of one turn
+CALLS = 300  # durations that stand for those of one turn
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 
@@ -38,6 +38,14 @@ class Curves(NamedTuple):
     rates: Floats
     p50: Floats
     p99: Floats
+
+
+def _percentiles(nanoseconds: Any) -> tuple[float, float]:
+    """Return the median and the 99th percentile, in microseconds."""
+    last = len(nanoseconds) - 1
+    places = (last // 2, round(last * 0.99))
+    parted = np.partition(nanoseconds, places)
+    return float(parted[places[0]]) / 1e3, float(parted[places[1]]) / 1e3
 
 
 class RateModel:
@@ -76,7 +84,7 @@ class RateModel:
         self._lock = threading.Lock()
         self._counts: deque[tuple[float, int]] = deque()
         self._calls: deque[tuple[float, float, float]] = deque()
-        self._recent: deque[tuple[float, list[int]]] = deque()
+        self._recent: deque[tuple[float, Any]] = deque()
         self._latest: tuple[float, float] | None = None
         self._recording: object = None
         self._mark = 0
@@ -100,16 +108,13 @@ class RateModel:
         if recording is not self._recording:
             self._recording, self._mark = recording, 0
         self._mark, durations = recording.durations(self._mark, CALLS)
-        if durations:
-            median, high = np.percentile(durations, (50, 99)) / 1e3
-            self._calls.append((now, float(median), float(high)))
-            self._recent.append((now, durations))
         while self._recent and self._recent[0][0] < now - WINDOW:
             self._recent.popleft()
         if durations:
-            together = [one for _, several in self._recent for one in several]
-            median, high = np.percentile(together, (50, 99)) / 1e3
-            self._latest = (float(median), float(high))
+            latest = np.array(durations)
+            self._recent.append((now, latest))
+            self._calls.append((now, *_percentiles(latest)))
+            self._latest = _percentiles(np.concatenate([several for _, several in self._recent]))
 
     def state(self) -> dict[str, Any]:
         """Return counts, the rate of the last second and percentiles of durations in microseconds."""

@@ -1,4 +1,7 @@
-"""One clock for all views of a process: ten times a second it asks each of them whether there is something to show.
+"""One clock for all views of a process: twelve times a second it asks each of them whether there is something to show.
+
+An event waits for the next tick up to the whole interval. At ten ticks a second 5 % of the events would wait for 95 ms
+and more, and then be shown; so that 95 % are shown within 100 ms, the interval is shorter than that.
 
 Publishing does nothing for a view. A view reads what the bus keeps anyway, when its turn comes, and so costs the
 same at any rate of events.
@@ -14,7 +17,7 @@ import time
 import weakref
 from typing import Protocol
 
-INTERVAL = 0.1  # seconds from tick to tick
+INTERVAL = 0.08  # seconds from tick to tick
 BEAT = 2.0  # seconds from heartbeat to heartbeat
 
 _log = logging.getLogger("atlas_lab")
@@ -49,7 +52,7 @@ class Ticker:
 
     Parameters
     ----------
-    interval : float, default 0.1
+    interval : float, default 0.08
         Seconds from tick to tick.
     beat : float, default 2.0
         Seconds from heartbeat to heartbeat.

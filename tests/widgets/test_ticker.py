@@ -126,7 +126,7 @@ def test_without_threads_it_is_a_task(ticker, monkeypatch):
         view = View()
         ticker.add(view)
         assert ticker.runs_in == "task"
-        while not view.done.is_set():
+        while not view.done.is_set():  # noqa: ASYNC110 - threads tell it, too
             await asyncio.sleep(0.001)
         ticker.remove(view)
         await asyncio.sleep(0.02)
@@ -157,7 +157,7 @@ def test_a_loop_that_has_ended_is_not_waited_for(ticker, monkeypatch):
     async def main(view):
         ticker.add(view)
         assert ticker.runs_in == "task"
-        while not view.done.is_set():
+        while not view.done.is_set():  # noqa: ASYNC110 - threads tell it, too
             await asyncio.sleep(0.001)
 
     for view in views:

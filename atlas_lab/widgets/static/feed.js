@@ -140,10 +140,10 @@ function render({ model, el }) {
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, w, h);
     const [rates, errors] = bins;
-    const top = Math.log1p(Math.max(0, ...rates)) || 1;
+    const top = Math.sqrt(Math.max(0, ...rates)) || 1;
     const step = w / Math.max(1, rates.length);
     rates.forEach((rate, index) => {
-      const tallness = Math.max(2 * scale, (Math.log1p(rate) / top) * (h - 3 * scale));
+      const tallness = Math.max(2 * scale, (Math.sqrt(rate) / top) * (h - 3 * scale));
       pen.fillStyle = color("--a-accent");
       pen.globalAlpha = 0.7;
       pen.fillRect(index * step, h - tallness, Math.max(1, step - (step > 2.5 * scale ? scale : 0)), tallness);
@@ -153,7 +153,7 @@ function render({ model, el }) {
       if (!number) return;
       const x = (index + 0.5) * step;
       pen.fillStyle = color("--a-err");
-      pen.fillRect(x - Math.max(step, 2 * scale) / 2, 0, Math.max(step, 2 * scale), h);
+      pen.fillRect(x - scale, 0, 2 * scale, h);
       pen.beginPath();
       pen.moveTo(x - 4 * scale, 0); pen.lineTo(x + 4 * scale, 0); pen.lineTo(x, 6 * scale);
       pen.fill();
@@ -231,8 +231,13 @@ function render({ model, el }) {
     if (held && newer > 0) notes.push(`${counted(newer)} newer ${newer === 1 ? "event" : "events"}.`);
     if (filtered) notes.push(`${counted(state.count)} of ${counted(Math.max(0, state.newest - state.oldest + 1))} kept events match.`);
     if (state.behind) notes.push(`${counted(state.behind)} still to be compared.`);
-    note.hidden = notes.length === 0;
-    note.classList.toggle("warn", false);
+    const kept = Math.max(0, state.newest - state.oldest + 1);
+    // The line is always there, so that nothing moves when there is something to say.
+    if (!notes.length) notes.push(`Following the newest: ${counted(kept)} ${kept === 1 ? "event" : "events"}.`);
+    note.hidden = false;
+    note.setAttribute("aria-live", held || filtered || state.closed ? "polite" : "off"); // else it would be read out all the time
+    note.classList.remove("warn");
+    note.classList.toggle("dim", !held && !filtered && !state.closed);
     setText(note, notes.join(" "));
     slider.min = state.oldest;
     slider.max = Math.max(state.newest, state.oldest);
@@ -272,6 +277,8 @@ function render({ model, el }) {
     alive(here) {
       if (here) { showPlace(); return; }
       note.hidden = false;
+      note.setAttribute("aria-live", "polite");
+      note.classList.remove("dim");
       note.classList.add("warn");
       setText(note, GONE);
     },

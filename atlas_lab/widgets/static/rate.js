@@ -54,7 +54,7 @@ function render({ model, el }) {
   const word = make("span", { text: "live" });
   const count = (label, look = "") => {
     const number = make("b");
-    const unit = make("span", { text: label });
+    const unit = make("span", { text: ` ${label}` });
     return { number, unit, node: make("span", { class: `pill ${look}` }, number, unit) };
   };
   const name = make("span", { class: "name" });
@@ -70,11 +70,12 @@ function render({ model, el }) {
   const calls = make("span", { class: "pill curve", hidden: true }, times,
     make("i", { class: "key", "aria-hidden": "true" }), "p50", p50, make("i", { class: "key high", "aria-hidden": "true" }), "p99", p99);
   el.append(name, make("span", { class: "pill state", role: "status" }, dot, word), events.node, subscriptions.node, errors.node,
-    dropped.node, make("span", { class: "grow" }), make("span", { class: "pill curve" }, rates, rate, "events/s"), calls);
+    dropped.node,
+    make("span", { class: "curves" }, make("span", { class: "pill curve" }, rates, rate, "events/s"), calls));
 
   const put = (one, value, single) => {
     setText(one.number, counted(value));
-    setText(one.unit, value === 1 ? single : `${single}s`);
+    setText(one.unit, value === 1 ? ` ${single}` : ` ${single}s`);
   };
   const paint = () => {
     curve(rates, el, [{ values: curves[0] ?? [], color: "--a-accent", fill: true }]);
