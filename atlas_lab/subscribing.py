@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .arguments import check_callable, check_kind, check_optional, text_or_none
 from .events import Event, check_event_types
-from .naming import callable_name, code_of, is_async
+from .naming import attribute_of, callable_name, code_of, is_async
 from .parts import BusParts
 from .payloads import PayloadType
 from .signals import OrderedSignal
@@ -405,6 +405,9 @@ class Subscribing(BusParts):
         subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
+        told = attribute_of(handler, "__subscribed__")
+        if told is not None:
+            told(subscription)
         return subscription
 
     def _start_later(self, subscription: Subscription, home: AbstractEventLoop, call: Slot) -> Slot:
