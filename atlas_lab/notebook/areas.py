@@ -16,7 +16,7 @@ from IPython.display import display
 
 from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.errors import MissingExtraError
-from atlas_lab.naming import attribute_of, callable_name, code_of, message_of
+from atlas_lab.naming import attribute_of, callable_name, code_of, message_of, on_one_line
 from atlas_lab.signals import logger
 
 KEPT = 20_000
@@ -204,8 +204,8 @@ def new_area(handler: Any, output: Any, ending: Callable[[], None]) -> Area:
         if output is None:
             run.areas.append(area)
     if output is None:
-        bundle = area.widget._repr_mimebundle_()  # noqa: SLF001 - what IPython asks it for
-        display({**bundle, "text/plain": f"what {callable_name(handler)} prints"}, raw=True)
+        bundle = area.widget._repr_mimebundle_()
+        display({**bundle, "text/plain": f"what {on_one_line(callable_name(handler))} prints"}, raw=True)
     return area
 
 

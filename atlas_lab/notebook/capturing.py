@@ -137,19 +137,45 @@ class Capture:
 @contextmanager
 def captured_into(area: Area) -> Iterator[None]:
     """Show in an area what is printed inside, by this task or this thread, and an error, which passes."""
-    token = _area.set(area)
+    lines = Lines(area)
+    token = _lines.set(lines)
     with _ROUTERS:
         try:
             yield
         except Exception as error:
+            lines.flush()
             area.failed(error)
             raise
         finally:
-            _area.reset(token)
+            _lines.reset(token)
+            lines.flush()
             area.settle()
 
 
-_area: ContextVar[Area | None] = ContextVar("atlas_lab.notebook.area", default=None)
+class Lines:
+    """What one call of a captured handler prints: it reaches the area line by line, so that calls don't mix theirs."""
+
+    def __init__(self, area: Area) -> None:
+        self._area = area
+        self._begun: dict[str, str] = {}
+        self._lock = Lock()
+
+    def write(self, stream: str, text: str) -> None:
+        """Add text, of which the line that it begins has to wait for its end."""
+        with self._lock:
+            whole, end, begun = (self._begun.get(stream, "") + text).rpartition("\n")
+            self._begun[stream] = begun
+            self._area.write(stream, whole + end)
+
+    def flush(self) -> None:
+        """Let go of lines that were only begun."""
+        with self._lock:
+            begun, self._begun = self._begun, {}
+            self._area.write("stdout", begun.get("stdout", ""))
+            self._area.write("stderr", begun.get("stderr", ""))
+
+
+_lines: ContextVar[Lines | None] = ContextVar("atlas_lab.notebook.lines", default=None)
 
 
 class Router:
@@ -157,15 +183,23 @@ class Router:
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self._name = name
-        self._stream = stream
+        self.stream = stream
 
     def write(self, text: str) -> int:
         """Write as a text stream does."""
-        area = _area.get()
-        if area is None or not isinstance(text, str):
-            return self._stream.write(text)
-        area.write(self._name, text)
+        lines = _lines.get()
+        if lines is None or not isinstance(text, str):
+            return self.stream.write(text)
+        lines.write(self._name, text)
         return len(text)
+
+    def flush(self) -> None:
+        """Flush as a text stream does."""
+        lines = _lines.get()
+        if lines is None:
+            self.stream.flush()
+        else:
+            lines.flush()
 
     def writelines(self, lines: Any) -> None:
         """Write as a text stream does."""
@@ -173,7 +207,7 @@ class Router:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
 
 
 class Routers:
@@ -198,7 +232,7 @@ class Routers:
                 for name in ("stdout", "stderr"):
                     stream = getattr(sys, name)
                     if isinstance(stream, Router):
-                        setattr(sys, name, stream._stream)  # noqa: SLF001 - its own
+                        setattr(sys, name, stream.stream)
 
 
 _ROUTERS = Routers()
