@@ -22,6 +22,9 @@ WRAPPED = {"data", "value", "last error", "metadata", "handler"}
 
 EVENT_COLUMNS = ("seq", "time (UTC)", "type", "source", "scope", "data")
 
+VERBATIM = "tex2jax_ignore mathjax_ignore"
+"""Classes that keep a notebook from taking the text between two dollar signs for a formula."""
+
 SHEET = """
 .atlas-card{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);max-width:1000px}
 .atlas-card table{border-collapse:collapse;margin:2px 0 8px;font-size:12px}
@@ -257,4 +260,4 @@ def _alarm(number: int, one: str, many: str = "") -> Child:
 
 
 def _card(*children: Child) -> str:
-    return str(element("div", style(SHEET), children, class_="atlas-card"))
+    return str(element("div", style(SHEET), children, class_=f"atlas-card {VERBATIM}"))

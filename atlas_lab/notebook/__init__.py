@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.bus import EventBus
 from atlas_lab.errors import MissingExtraError
 
 try:
     from IPython import get_ipython
+    from IPython.core.interactiveshell import InteractiveShell
 except ImportError as error:
     raise MissingExtraError("ipython", "lab") from error
 
@@ -31,8 +33,13 @@ def load_ipython_extension(shell: Any) -> None:
     """Make the cells of a shell events, and bring its magics; ``%load_ext atlas_lab`` calls it.
 
     Loading again changes nothing, and loading after unloading goes on with the same bus.
+
+    Raises
+    ------
+    TypeError
+        If `shell` is no shell of IPython.
     """
-    cells: Cells | None = getattr(shell, _NAME, None)
+    cells = cells_of(shell)
     if cells is None:
         cells = Cells(shell)
         setattr(shell, _NAME, cells)
@@ -44,8 +51,14 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take out what loading brought; ``%unload_ext atlas_lab`` calls it. The bus keeps its history and its handlers."""
-    cells: Cells | None = getattr(shell, _NAME, None)
+    """Take out what loading brought; ``%unload_ext atlas_lab`` calls it. The bus keeps its history and its handlers.
+
+    Raises
+    ------
+    TypeError
+        If `shell` is no shell of IPython.
+    """
+    cells = cells_of(shell)
     if cells is None or not cells.watching:
         return
     cells.unwatch()
@@ -54,6 +67,14 @@ def unload_ipython_extension(shell: Any) -> None:
     magics = shell.magics_manager.magics
     for kind, name in BenchMagics.NAMES:
         magics[kind].pop(name, None)
+
+
+def cells_of(shell: Any) -> Cells | None:
+    """Return the cells of a shell in which the extension was loaded at least once."""
+    if not is_kind(shell, InteractiveShell):
+        raise refuse("shell", shell, "a shell of IPython, as get_ipython() returns it")
+    cells: Cells | None = getattr(shell, _NAME, None)
+    return cells
 
 
 def bus() -> EventBus:

@@ -51,7 +51,7 @@ class Area:
     def write(self, stream: str, text: str) -> None:
         """Add text to what is shown."""
         if text:
-            self._add(stream, text[-KEPT:], len(text))
+            self._add(stream, sendable(text[-KEPT:]), len(text))
 
     def failed(self, error: Exception) -> None:
         """Add an error to what is shown, as it is from the handler on."""
@@ -62,8 +62,9 @@ class Area:
             lines = traceback.format_exception(type(error), error, inside)
         except Exception:  # noqa: BLE001 - any code may run where an error is asked for its text
             lines = [f"{type(error).__name__}: {message_of(error)}"]
-        trace = "".join(lines).rstrip("\n")[-KEPT:]
-        shown = {"ename": type(error).__name__, "evalue": message_of(error)[:KEPT], "traceback": trace.split("\n")}
+        trace = sendable("".join(lines).rstrip("\n")[-KEPT:])
+        message = sendable(message_of(error)[:KEPT])
+        shown = {"ename": type(error).__name__, "evalue": message, "traceback": trace.split("\n")}
         self._add(ERROR, shown, len(trace))
 
     def settle(self) -> None:
@@ -136,6 +137,11 @@ class Area:
                 shown.append(_stream(kind, texts))
             last = kind
         return tuple(one if one["output_type"] == ERROR else {**one, "text": "".join(one["text"])} for one in shown)
+
+
+def sendable(text: str) -> str:
+    """Return text without halves of surrogate pairs, which no message can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _stream(name: str, text: Any) -> dict[str, Any]:

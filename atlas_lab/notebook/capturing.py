@@ -61,9 +61,9 @@ def captured(handler: H, *, output: Any = None) -> H:
     'got a chunk\n'
     """
     check_callable("handler", handler, "callable with one event")
-    if isinstance(handler, type):
+    if issubclass(type(handler), type):
         raise TypeError(f"handler must be a handler, not a class, got {handler.__name__}; pass a method of an instance")
-    if isinstance(attribute_of(handler, "__subscribed__"), types.MethodType):
+    if type(attribute_of(handler, "__subscribed__")) is types.MethodType:
         raise TypeError(f"handler {callable_name(handler)} is captured already")
     capture = Capture(handler)
     capture.area = new_area(handler, output, capture.end)
@@ -71,12 +71,13 @@ def captured(handler: H, *, output: Any = None) -> H:
     wrapper.__name__ = wrapper.__qualname__ = callable_name(handler)
     for name in ("__module__", "__doc__", "__name__", "__qualname__"):
         value = attribute_of(handler, name)
-        if isinstance(value, str):
+        if type(value) is str:
             setattr(wrapper, name, value)
-    if isinstance(definition_of(handler), types.FunctionType):
-        wrapper.__wrapped__ = definition_of(handler)  # of a method, not the method: that would hold its object
+    function = definition_of(handler)
+    if type(function) is types.FunctionType:
+        wrapper.__wrapped__ = function  # of a method, not the method: that would hold its object
         wrapper.__signature__ = inspect.signature(handler)
-        wrapper.__annotations__ = dict(attribute_of(definition_of(handler), "__annotations__") or {})
+        wrapper.__annotations__ = dict(function.__annotations__)
     wrapper.__subscribed__ = capture.subscribed
     return wrapper  # type: ignore[no-any-return]
 
@@ -89,7 +90,7 @@ class Capture:
         self._over = False
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._recover: Callable[[], Any] = (
-            weakref.WeakMethod(handler) if isinstance(handler, types.MethodType) else lambda: handler
+            weakref.WeakMethod(handler) if type(handler) is types.MethodType else lambda: handler
         )
 
     def subscribed(self, subscription: Subscription) -> None:

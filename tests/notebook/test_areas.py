@@ -58,6 +58,15 @@ def test_text_of_one_stream_is_one_output_and_errors_stand_between(area):
     assert area.widget.told[-1][2]["evalue"] == "<d>"
 
 
+def test_what_no_message_can_hold_is_replaced(area):
+    """Half a surrogate pair does not cost the rest."""
+    area.write("stdout", "a\ud83db")
+    area.failed(ValueError("c\ud83dd"))
+    area._show()
+    text, error = area.widget.told[-1]
+    assert (text["text"], error["evalue"], error["traceback"][-1]) == ("a?b", "c?d", "ValueError: c?d")
+
+
 def test_many_writes_are_few_changes(area):
     """Whatever is printed between two changes is shown with the second one, and nothing is lost."""
     began = time.monotonic()
