@@ -6,10 +6,12 @@ A payload that runs pushes its number into the page's ``atlasFired``, opens a di
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -104,7 +106,7 @@ QUIET = {
     "deep": "N" + "<div>" * 2_000,
     "prototype": 'N{"__proto__": {"innerHTML": "<img src=x:x onerror=FIRE>"}}',
     "CSS expression": "N};*{background:url(HOST/pwned-N)}",
-    "formula": "N=HYPERLINK(\"HOST/pwned-N\")",
+    "formula": 'N=HYPERLINK("HOST/pwned-N")',
 }  # fmt: skip
 PAYLOADS = [*CONTROL.values(), *QUIET.values()]
 
@@ -177,53 +179,74 @@ def quiet() -> Iterator[None]:
 
 
 def each(show: Callable[[Bench], object]) -> Callable[[list[str]], None]:
-    """Return a place that shows something of a bench for each text."""
+    """Return a place that shows something of a bench for each text, all in one output: a browser takes that sooner."""
 
     def place(texts: list[str]) -> None:
-        from IPython.display import display
-
-        for text in texts:
-            with quiet():
-                shown = show(Bench(text))
-            if shown is not None:
-                display(shown)
+        with quiet():
+            show_together([show(Bench(text)) for text in texts])
 
     return place
 
 
-def tracebacks(texts: list[str]) -> None:
+def show_together(things: list[Any]) -> None:
+    """Show what things are as HTML and as text."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    shown = [get_ipython().display_formatter.format(thing)[0] for thing in things]
+    for kind in ("text/html", "text/plain"):
+        if texts := [data[kind] for data in shown if kind in data]:
+            display({kind: "\n".join(texts)}, raw=True)
+
+
+def show_errors(errors: list[BaseException]) -> None:
+    """Show errors as cells show them, all in one output."""
     from IPython import get_ipython
 
+    lines = [printable(line) for error in errors for line in traceback.format_exception(error)]
+    get_ipython()._showtraceback(ValueError, ValueError("\n".join(map(printable, map(str, errors)))), lines)
+
+
+def tracebacks(texts: list[str]) -> None:
     from atlas_lab import EventBus, EventType
 
+    errors: list[BaseException] = []
     for text in texts:
         bus = EventBus(name=text, on_error="raise")
         bus.add_middleware(lambda event, text=text: (_ for _ in ()).throw(ValueError(text)), name=text)
-        try:
-            bus.publish(EventType.STREAM_CHUNK, text)
-        except Exception:
-            get_ipython().showtraceback()
+        other = EventBus(name=text, on_error="raise")
+        other.subscribe(None, lambda event, text=text: (_ for _ in ()).throw(ValueError(text)), name=text)
+        for each_bus in (bus, other):
+            try:
+                with quiet():
+                    each_bus.publish(EventType.STREAM_CHUNK, text)
+            except Exception as error:
+                errors.append(error)
+    show_errors(errors)
 
 
 def refusals(texts: list[str]) -> None:
-    from IPython import get_ipython
-
     from atlas_lab import EventBus
 
+    errors: list[BaseException] = []
     for text in texts:
         try:
             EventBus().publish(Text(text))
-        except TypeError:
-            get_ipython().showtraceback()
+        except TypeError as error:
+            errors.append(error)
+    show_errors(errors)
 
 
 def log(texts: list[str]) -> None:
     from atlas_lab import EventBus
 
-    for text in texts:
-        bus = EventBus(name=text)
-        bus.subscribe(None, lambda event, text=text: (_ for _ in ()).throw(ValueError(text)), name=text)
-        bus.publish(kind(text), text)
+    written = io.StringIO()
+    with redirect_stderr(written):
+        for text in texts:
+            bus = EventBus(name=text)
+            bus.subscribe(None, lambda event, text=text: (_ for _ in ()).throw(ValueError(text[:500])), name=text[:500])
+            bus.publish(kind(text[:500]), text)
+    sys.stderr.write(printable(written.getvalue()))
 
 
 def alternative_texts(texts: list[str]) -> None:
@@ -266,7 +289,7 @@ def frames(texts: list[str]) -> None:
     with pd.option_context(*options):
         for name in ("events", "deliveries", "middleware"):
             display(concat_frames([getattr(bench.run, name) for bench in benches]))
-        for bench in benches[::4]:
+        for bench in benches[::10]:
             display(to_frame(bench.bus.history, data="expand"))
         run = benches[0].run
         display(causality(run.events), errors_by_handler(run.deliveries), handler_latency(run.deliveries))
@@ -275,27 +298,27 @@ def frames(texts: list[str]) -> None:
 
 def events_magic(texts: list[str]) -> None:
     from IPython import get_ipython
-    from IPython.display import display
 
     shell = get_ipython()
     if "events" not in shell.magics_manager.magics["line"]:
         shell.run_line_magic("load_ext", "atlas_lab")
+    shown = []
     for text in texts:
         with quiet():
             shell.user_ns["hostile_bus"] = Bench(text).bus
-        display(shell.run_line_magic("events", "--bus hostile_bus"))
+        shown.append(shell.run_line_magic("events", "--bus hostile_bus"))
+    show_together(shown)
 
 
 def cell_events(texts: list[str]) -> None:
     from IPython import get_ipython
-    from IPython.display import display
 
     from atlas_lab import notebook
 
     shell = get_ipython()
     for text in texts:
-        shell.run_cell(f"raise ValueError({text[:20_000]!r}) # {text[:50]!r}")
-        display(*notebook.bus().history.latest(1))
+        shell.run_cell(f"text = {text[:500]!r}; None if {len(text)} % 10 else 1 / 0 # {text[:50]!r}")
+    show_together(notebook.bus().history.latest(2 * len(texts)))
 
 
 def captured_output(texts: list[str]) -> None:
@@ -318,11 +341,13 @@ def captured_output(texts: list[str]) -> None:
 def printed(texts: list[str]) -> None:
     from atlas_lab import causality_tree, subscription_doctor
 
+    shown = []
     for text in texts:
         with quiet():
             bench = Bench(text)
-        for shown in (bench.bus.stats(), causality_tree(bench.run.events), subscription_doctor(bench.bus)):
-            print(printable(str(shown)[:20_000]))
+        for thing in (bench.bus.stats(), causality_tree(bench.run.events), subscription_doctor(bench.bus)):
+            shown.append(printable(str(thing)[:2_000]))
+    print("\n".join(shown))
 
 
 def panel(name: str) -> Callable[[list[str]], None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -99,7 +98,8 @@ def test_the_corpus_is_large_enough():
 
 def test_no_payload_runs_in_any_place(open_notebook, lab, browser, names, tmp_path):
     """Neither in JupyterLab nor in the exported page: nothing fires, no dialog opens, no request leaves, no element
-    stands there that a text of ours did not make; as HTML, the payloads do fire in both."""
+    stands there that a text of ours did not make; as HTML, the payloads do fire in both.
+    """
     shutil.copy(hostile.__file__, lab.folder / "hostile.py")
     cells = ["import hostile", *(f"hostile.show({name!r})" for name in names), "hostile.save_widgets('widgets.json')"]
     path = tmp_path / "security.ipynb"
