@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 if _TYPE_CHECKING:
     from .cancelling import Cancellation as Cancellation
     from .chat import ChatCompletionsProvider as ChatCompletionsProvider
+    from .corpus import stdlib_docstrings as stdlib_docstrings
+    from .documents import Document as Document
+    from .documents import DocumentAdded as DocumentAdded
+    from .documents import DocumentProcessed as DocumentProcessed
+    from .documents import Hit as Hit
+    from .documents import RetrievalCompleted as RetrievalCompleted
+    from .documents import RetrievalStarted as RetrievalStarted
+    from .knowledge import DocumentError as DocumentError
+    from .knowledge import KnowledgeBase as KnowledgeBase
+    from .knowledge import Retrieval as Retrieval
     from .ngram import NgramModel as NgramModel
     from .ngram import NgramProvider as NgramProvider
     from .provider_errors import BadResponseError as BadResponseError
@@ -39,12 +49,28 @@ if _TYPE_CHECKING:
     from .provider_types import StreamResumed as StreamResumed
     from .provider_types import StreamStarted as StreamStarted
     from .providers import ProviderManager as ProviderManager
+    from .quality import retrieval_quality as retrieval_quality
+    from .questions import HELD_OUT as HELD_OUT
+    from .questions import Question as Question
     from .retrying import RetryPolicy as RetryPolicy
+    from .service_views import plot_services as plot_services
+    from .service_views import service_health as service_health
+    from .service_views import service_metrics as service_metrics
+    from .services import CoreServices as CoreServices
+    from .services import SystemHealth as SystemHealth
+    from .services import SystemInit as SystemInit
+    from .services import SystemMetric as SystemMetric
+    from .services import SystemShutdown as SystemShutdown
     from .streams import ProviderStream as ProviderStream
 
 _LAZY = {
     "cancelling": ("Cancellation",),
     "chat": ("ChatCompletionsProvider",),
+    "corpus": ("stdlib_docstrings",),
+    "documents": (
+        "Document", "DocumentAdded", "DocumentProcessed", "Hit", "RetrievalCompleted", "RetrievalStarted",
+    ),
+    "knowledge": ("DocumentError", "KnowledgeBase", "Retrieval"),
     "ngram": ("NgramModel", "NgramProvider"),
     "provider_errors": (
         "BadResponseError", "NotConnectedError", "ProviderConnectionError", "ProviderError", "ProviderStatusError",
@@ -56,7 +82,11 @@ _LAZY = {
         "StreamCompleted", "StreamFailed", "StreamPaused", "StreamResumed", "StreamStarted",
     ),
     "providers": ("ProviderManager",),
+    "quality": ("retrieval_quality",),
+    "questions": ("HELD_OUT", "Question"),
     "retrying": ("RetryPolicy",),
+    "service_views": ("plot_services", "service_health", "service_metrics"),
+    "services": ("CoreServices", "SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
     "streams": ("ProviderStream",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
