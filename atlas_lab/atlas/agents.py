@@ -112,7 +112,7 @@ class AgentController:
         ValueError
             If there is an agent of this name, or the machine lacks a state of `LIFECYCLE`.
         """
-        if not name or not isinstance(name, str) or "/" in name:
+        if not (name and isinstance(name, str)) or "/" in name:
             raise ValueError(f"name must be text without '/', got {name!r}")
         if not callable(work):
             raise TypeError(f"work must be callable with an Agent and a task, got {type(work).__name__}")
