@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
 import time
 import weakref
@@ -46,7 +47,7 @@ def told(bus, *types):
 
 def states(bus, agent):
     changes = [event.data for event in told(bus, EventType.AGENT_STATE_CHANGED) if event.data.agent == agent]
-    assert all(one.after == two.before for one, two in zip(changes, changes[1:], strict=False))
+    assert all(one.after == two.before for one, two in itertools.pairwise(changes))
     return [change.after for change in changes]
 
 
@@ -347,18 +348,18 @@ def test_agents_run_on_a_loop_of_the_user():
 
     async def main():
         bus = EventBus()
-        loops = []
+        loops, begun = [], asyncio.Event()
 
         async def work(agent, task):
             loops.append(asyncio.get_running_loop())
+            begun.set()
             await asyncio.sleep(60)
 
         agents = AgentController(bus, loop=asyncio.get_running_loop())
         agents.create("guest", work)
         agents.start("guest")
         agents.assign("guest")
-        while not loops:
-            await asyncio.sleep(0.005)
+        await asyncio.wait_for(begun.wait(), 10)
         assert await agents.stop_async("guest") is True
         assert loops == [asyncio.get_running_loop()]
         await asyncio.to_thread(agents.close)
