@@ -1,6 +1,7 @@
-"""Atlas on the bus: providers, agents, knowledge, workflows and services, each built on public names of atlas_lab.
+"""Atlas on the bus: worked systems that use public names of atlas_lab only.
 
-Each part is loaded when one of its names is first used, so that none needs the libraries of another.
+Each part is loaded when it is first used, so that none needs the libraries of another. They come with
+``pip install 'atlas_lab[atlas]'``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ if _TYPE_CHECKING:
     from .agent_events import AgentCreated as AgentCreated
     from .agent_events import AgentError as AgentError
     from .agent_events import AgentFailed as AgentFailed
-    from .agent_events import AgentInterrupted as AgentInterrupted
+    from .agent_events import AgentInterruptedError as AgentInterruptedError
     from .agent_events import AgentStarted as AgentStarted
     from .agent_events import AgentStateChanged as AgentStateChanged
     from .agent_events import AgentStopped as AgentStopped
@@ -20,15 +21,47 @@ if _TYPE_CHECKING:
     from .agent_events import UnknownAgentError as UnknownAgentError
     from .agents import AgentController as AgentController
     from .attempts import is_cancelled as is_cancelled
+    from .cancelling import Cancellation as Cancellation
+    from .chat import ChatCompletionsProvider as ChatCompletionsProvider
     from .graphs import GraphError as GraphError
     from .graphs import Node as Node
     from .graphs import Workflow as Workflow
     from .machines import LIFECYCLE as LIFECYCLE
     from .machines import StateMachine as StateMachine
     from .machines import TransitionError as TransitionError
+    from .ngram import NgramModel as NgramModel
+    from .ngram import NgramProvider as NgramProvider
+    from .provider_errors import BadResponseError as BadResponseError
+    from .provider_errors import NotConnectedError as NotConnectedError
+    from .provider_errors import ProviderConnectionError as ProviderConnectionError
+    from .provider_errors import ProviderError as ProviderError
+    from .provider_errors import ProviderStatusError as ProviderStatusError
+    from .provider_errors import ProviderTimeoutError as ProviderTimeoutError
+    from .provider_errors import RequestCancelledError as RequestCancelledError
+    from .provider_errors import UnknownProviderError as UnknownProviderError
+    from .provider_types import Completion as Completion
+    from .provider_types import Delta as Delta
+    from .provider_types import Message as Message
+    from .provider_types import Prompt as Prompt
+    from .provider_types import Provider as Provider
+    from .provider_types import ProviderConnected as ProviderConnected
+    from .provider_types import ProviderCreated as ProviderCreated
+    from .provider_types import ProviderDisconnected as ProviderDisconnected
+    from .provider_types import ProviderFailed as ProviderFailed
+    from .provider_types import ProviderHealth as ProviderHealth
+    from .provider_types import ProviderResponded as ProviderResponded
+    from .provider_types import StreamChunk as StreamChunk
+    from .provider_types import StreamCompleted as StreamCompleted
+    from .provider_types import StreamFailed as StreamFailed
+    from .provider_types import StreamPaused as StreamPaused
+    from .provider_types import StreamResumed as StreamResumed
+    from .provider_types import StreamStarted as StreamStarted
+    from .providers import ProviderManager as ProviderManager
+    from .retrying import RetryPolicy as RetryPolicy
     from .shifts import Agent as Agent
+    from .streams import ProviderStream as ProviderStream
     from .workflow import WorkflowEngine as WorkflowEngine
-    from .workflow_events import WorkflowCancelled as WorkflowCancelled
+    from .workflow_events import WorkflowCancelledError as WorkflowCancelledError
     from .workflow_events import WorkflowCompleted as WorkflowCompleted
     from .workflow_events import WorkflowError as WorkflowError
     from .workflow_events import WorkflowFailed as WorkflowFailed
@@ -42,17 +75,32 @@ if _TYPE_CHECKING:
 
 _LAZY = {
     "agent_events": (
-        "AgentCreated", "AgentError", "AgentFailed", "AgentInterrupted", "AgentStarted", "AgentStateChanged",
+        "AgentCreated", "AgentError", "AgentFailed", "AgentInterruptedError", "AgentStarted", "AgentStateChanged",
         "AgentStopped", "AgentTaskAssigned", "AgentTaskCompleted", "UnknownAgentError",
     ),
     "agents": ("AgentController",),
     "attempts": ("is_cancelled",),
+    "cancelling": ("Cancellation",),
+    "chat": ("ChatCompletionsProvider",),
     "graphs": ("GraphError", "Node", "Workflow"),
     "machines": ("LIFECYCLE", "StateMachine", "TransitionError"),
+    "ngram": ("NgramModel", "NgramProvider"),
+    "provider_errors": (
+        "BadResponseError", "NotConnectedError", "ProviderConnectionError", "ProviderError", "ProviderStatusError",
+        "ProviderTimeoutError", "RequestCancelledError", "UnknownProviderError",
+    ),
+    "provider_types": (
+        "Completion", "Delta", "Message", "Prompt", "Provider", "ProviderConnected", "ProviderCreated",
+        "ProviderDisconnected", "ProviderFailed", "ProviderHealth", "ProviderResponded", "StreamChunk",
+        "StreamCompleted", "StreamFailed", "StreamPaused", "StreamResumed", "StreamStarted",
+    ),
+    "providers": ("ProviderManager",),
+    "retrying": ("RetryPolicy",),
     "shifts": ("Agent",),
+    "streams": ("ProviderStream",),
     "workflow": ("WorkflowEngine",),
     "workflow_events": (
-        "WorkflowCancelled", "WorkflowCompleted", "WorkflowError", "WorkflowFailed", "WorkflowNodeEntered",
+        "WorkflowCancelledError", "WorkflowCompleted", "WorkflowError", "WorkflowFailed", "WorkflowNodeEntered",
         "WorkflowNodeExited", "WorkflowStarted",
     ),
     "workflow_history": ("Checkpoint", "Recorded", "recorded_run"),
@@ -72,4 +120,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(_MODULE_OF)
+    return sorted({name for name in globals() if not name.startswith("_")} | set(_MODULE_OF))

@@ -92,7 +92,7 @@ class AgentStateChanged(msgspec.Struct, frozen=True):
     after: str
 
 
-class AgentError(msgspec.Struct, frozen=True):
+class AgentFailed(msgspec.Struct, frozen=True):
     """AGENT_ERROR: what went wrong, as text; never the live exception.
 
     Attributes
@@ -115,16 +115,16 @@ class UnknownAgentError(AtlasLabError, LookupError):
     """No agent has the name asked for; the message lists those that there are."""
 
 
-class AgentFailed(AtlasLabError, RuntimeError):
+class AgentError(AtlasLabError, RuntimeError):
     """The task that `AgentController.ask` waited for failed.
 
     Attributes
     ----------
-    error : AgentError
+    error : AgentFailed
         What the agent told.
     """
 
-    def __init__(self, error: AgentError) -> None:
+    def __init__(self, error: AgentFailed) -> None:
         self.error = error
         super().__init__(error)
 
@@ -132,5 +132,5 @@ class AgentFailed(AtlasLabError, RuntimeError):
         return f"agent {self.error.agent!r} failed at its task: {self.error.kind}: {self.error.message}"
 
 
-class AgentInterrupted(AtlasLabError, RuntimeError):
+class AgentInterruptedError(AtlasLabError, RuntimeError):
     """Work was told that its agent is to stop. Let it pass: the task is kept for the next start."""

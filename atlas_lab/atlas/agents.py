@@ -175,7 +175,7 @@ class AgentController:
         ------
         UnknownAgentError
             If there is no agent of this name.
-        AgentFailed
+        AgentError
             If the agent failed at it.
         TimeoutError
             If there is no result after `timeout` seconds. The task stays with the agent.
@@ -274,7 +274,7 @@ class AgentController:
         member = self._members.get(name)
         if member is None:
             error = UnknownAgentError(f"there is no agent {name!r}; there are: {', '.join(self._members) or 'none'}")
-            told = AgentError(str(name), None, UnknownAgentError.__name__, str(error))
+            told = AgentFailed(str(name), None, UnknownAgentError.__name__, str(error))
             self._bus.publish(EventType.AGENT_ERROR, told, source=str(name))
             raise error
         return member
@@ -293,7 +293,7 @@ class AgentController:
         if given.agent not in self._members:
             known = ", ".join(self._members) or "none"
             message = f"there is no agent {given.agent!r}; there are: {known}"
-            error = AgentError(given.agent, given.task_id or event.id, UnknownAgentError.__name__, message)
+            error = AgentFailed(given.agent, given.task_id or event.id, UnknownAgentError.__name__, message)
             self._bus.publish(EventType.AGENT_ERROR, error, source=given.agent)
             return
         member = self._members[given.agent]
@@ -307,8 +307,8 @@ class AgentController:
             return
         if isinstance(told, AgentTaskCompleted):
             answer.set_result(told.result)
-        elif isinstance(told, AgentError):
-            answer.set_exception(AgentFailed(told))
+        elif isinstance(told, AgentFailed):
+            answer.set_exception(AgentError(told))
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from atlas_lab import BusClosedError, EventBus, EventType, HandlerErrors, ScopedEventBus, Subscription
 
 from .agent_events import (
-    AgentError,
-    AgentInterrupted,
+    AgentFailed,
+    AgentInterruptedError,
     AgentStarted,
     AgentStateChanged,
     AgentStopped,
@@ -82,7 +82,7 @@ class Member:
         self._bus.publish(EventType.AGENT_STARTED, AgentStarted(self.name, len(self.tasks)), source=self.name)
         try:
             self._change("idle", shift)
-        except AgentInterrupted:  # stopped in the meantime
+        except AgentInterruptedError:  # stopped in the meantime
             return
         shift.begin()
 
@@ -106,7 +106,7 @@ class Member:
         with self._lock:
             shift = self.shift
         if shift is None or shift.agent is not agent:
-            raise AgentInterrupted(f"agent {self.name!r} was stopped")
+            raise AgentInterruptedError(f"agent {self.name!r} was stopped")
         self._change(after, shift)
 
     def tell(self, event_type: EventType, data: object) -> None:
@@ -123,7 +123,7 @@ class Member:
         began = time.perf_counter()
         try:
             result = self.work(shift.agent, given.task)
-        except AgentInterrupted:
+        except AgentInterruptedError:
             raise
         except BaseException as error:  # noqa: BLE001 - an agent's failure, sys.exit() too, is its own
             return self._failed(shift, given, error)
@@ -134,7 +134,7 @@ class Member:
         began = time.perf_counter()
         try:
             result = await self.work(shift.agent, given.task)
-        except AgentInterrupted:
+        except AgentInterruptedError:
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -153,7 +153,7 @@ class Member:
     def _failed(self, shift: Shift, given: AgentTaskAssigned, error: BaseException) -> bool:
         trace = "".join(traceback.format_exception(error))
         self._change("failed", shift)
-        told = AgentError(self.name, given.task_id, type(error).__name__, str(error), trace)
+        told = AgentFailed(self.name, given.task_id, type(error).__name__, str(error), trace)
         self.tell(EventType.AGENT_ERROR, told)
         if self._on_failure == "stop" or self._bus.closed:
             shift.current = None
@@ -181,7 +181,7 @@ class Member:
         """Change the state, on behalf of a shift that may be over."""
         with self._lock:
             if shift is not None and shift is not self.shift:
-                raise AgentInterrupted(f"agent {self.name!r} was stopped")
+                raise AgentInterruptedError(f"agent {self.name!r} was stopped")
             before = self.state
             self.machine.check(before, after)
             self.state = after

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from atlas_lab import ScopedEventBus
 
-from .agent_events import AgentInterrupted, AgentTaskAssigned
+from .agent_events import AgentInterruptedError, AgentTaskAssigned
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -62,7 +62,7 @@ class Agent:
         ------
         TransitionError
             If the machine declares no such change.
-        AgentInterrupted
+        AgentInterruptedError
             If the agent has stopped.
         """
         self._host.change(self, state)
@@ -72,11 +72,11 @@ class Agent:
 
         Raises
         ------
-        AgentInterrupted
+        AgentInterruptedError
             If the agent was asked to stop. Let it pass: the task is kept.
         """
         if self._stopping.wait(seconds) if seconds > 0 else self._stopping.is_set():
-            raise AgentInterrupted(f"agent {self.name!r} is to stop")
+            raise AgentInterruptedError(f"agent {self.name!r} is to stop")
 
     def __repr__(self) -> str:
         return f"<Agent {self.name}: {self.state}>"
@@ -181,7 +181,7 @@ class ThreadShift(Shift):
                 while go_on and (task := self.take()) is not None:
                     try:
                         go_on = task.context.copy().run(self._perform, self, task.given)
-                    except AgentInterrupted:
+                    except AgentInterruptedError:
                         self.keep(task)
                         go_on = False
                     else:
@@ -255,7 +255,7 @@ class LoopShift(Shift):
                 try:
                     doing = self._perform(self, task.given)
                     go_on = await self._loop.create_task(doing, context=task.context.copy())
-                except (AgentInterrupted, asyncio.CancelledError):
+                except (AgentInterruptedError, asyncio.CancelledError):
                     self.keep(task)
                     return
                 self.current = None

@@ -15,7 +15,7 @@ from atlas_lab import BusClosedError, Event, EventBus, EventType, new_event_id
 
 from .causes import Causes
 from .graphs import GraphError, Node, Workflow
-from .workflow_events import WorkflowError
+from .workflow_events import WorkflowFailed
 from .workflow_history import as_declared, recorded_run
 from .workflow_runs import WorkflowRun
 
@@ -95,9 +95,9 @@ class WorkflowEngine:
         ------
         GraphError
             If the graph or the inputs cannot be run.
-        WorkflowFailed
+        WorkflowError
             If a node failed for good.
-        WorkflowCancelled
+        WorkflowCancelledError
             If it was cancelled.
         """
         return self._wait(self.start(workflow, inputs, run=run))
@@ -141,7 +141,7 @@ class WorkflowEngine:
             If the workflow is no longer what it was.
         DataError
             If what is recorded is damaged, or does not fit the types of the workflow.
-        WorkflowFailed, WorkflowCancelled
+        WorkflowError, WorkflowCancelledError
             As in `run`.
         """
         recorded = recorded_run(events, workflow.name, run)
@@ -180,7 +180,7 @@ class WorkflowEngine:
 
         Raises
         ------
-        WorkflowFailed
+        WorkflowError
             If it failed.
 
         Examples
@@ -277,7 +277,7 @@ class WorkflowEngine:
         return run
 
     def _refuse(self, workflow: Workflow, run: str, error: GraphError) -> None:
-        told = WorkflowError(
+        told = WorkflowFailed(
             workflow.name, run, "refused", None, type(error).__name__, str(error), list(workflow.nodes)
         )
         self._bus.publish(EventType.WORKFLOW_ERROR, told, source=workflow.name)

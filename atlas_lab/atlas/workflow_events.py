@@ -86,7 +86,7 @@ class WorkflowCompleted(msgspec.Struct, frozen=True):
     carried: int = 0
 
 
-class WorkflowError(msgspec.Struct, frozen=True):
+class WorkflowFailed(msgspec.Struct, frozen=True):
     """WORKFLOW_ERROR: a run came to its end before its last node, or could not start.
 
     Attributes
@@ -111,7 +111,7 @@ class WorkflowError(msgspec.Struct, frozen=True):
     unfinished: list[str] = []
 
 
-class WorkflowFailed(AtlasLabError, RuntimeError):
+class WorkflowError(AtlasLabError, RuntimeError):
     """A node failed, and with it the run; the node's error is the ``__cause__``.
 
     Attributes
@@ -136,5 +136,5 @@ class WorkflowFailed(AtlasLabError, RuntimeError):
         )
 
 
-class WorkflowCancelled(AtlasLabError, RuntimeError):
+class WorkflowCancelledError(AtlasLabError, RuntimeError):
     """The run was cancelled. What was finished is in the events, and can be resumed."""

@@ -19,7 +19,7 @@ from .attempts import Attempt, Call, Trying
 from .causes import Causes
 from .graphs import Node, Workflow
 from .workflow_events import (
-    WorkflowCancelled,
+    WorkflowCancelledError,
     WorkflowCompleted,
     WorkflowError,
     WorkflowFailed,
@@ -81,9 +81,9 @@ class WorkflowRun:
 
         Raises
         ------
-        WorkflowFailed
+        WorkflowError
             If a node failed.
-        WorkflowCancelled
+        WorkflowCancelledError
             If the run was cancelled.
         TimeoutError
             If it is not over after `timeout` seconds; it goes on.
@@ -277,7 +277,7 @@ class WorkflowRun:
         problem = "unknown" if error is None else _described(error)
         if isinstance(error, BrokenExecutor):
             problem = f"a worker died, or the executor is broken; make a new one ({problem})"
-        failure = WorkflowFailed(self.workflow.name, self.name, node, problem)
+        failure = WorkflowError(self.workflow.name, self.name, node, problem)
         failure.__cause__ = error
         self._failure = failure
         self._failed_node = node
@@ -298,7 +298,7 @@ class WorkflowRun:
                     time.monotonic() - attempt.entered,
                 )
                 self._last = self._publish(EventType.WORKFLOW_NODE_EXITED, told, attempt.cause)
-            self._failure = self._failure or WorkflowCancelled(
+            self._failure = self._failure or WorkflowCancelledError(
                 f"run {self.name!r} of workflow {self.workflow.name!r} was cancelled"
             )
 
@@ -322,10 +322,10 @@ class WorkflowRun:
                 )
                 self._publish(EventType.WORKFLOW_COMPLETED, completed, self._last)
             return
-        cancelled = isinstance(self._failure, WorkflowCancelled)
+        cancelled = isinstance(self._failure, WorkflowCancelledError)
         self.state = "cancelled" if cancelled else "failed"
         cause = self._failure.__cause__ or self._failure
-        told = WorkflowError(
+        told = WorkflowFailed(
             self.workflow.name,
             self.name,
             self.state,

@@ -17,7 +17,7 @@ from atlas_lab.atlas import (
     AgentController,
     AgentError,
     AgentFailed,
-    AgentInterrupted,
+    AgentInterruptedError,
     AgentStateChanged,
     AgentTaskAssigned,
     UnknownAgentError,
@@ -118,7 +118,7 @@ def test_a_failure_is_contained_and_visible(bus, agents, work):
 
     agents.create("fragile", fail_later if work is awaiting else fail)
     agents.start("fragile")
-    with pytest.raises(AgentFailed, match="agent 'fragile' failed at its task: KeyError: 'bad'"):
+    with pytest.raises(AgentError, match="agent 'fragile' failed at its task: KeyError: 'bad'"):
         agents.ask("fragile", "bad")
     assert agents.ask("fragile", "ok") == 1
     (error,) = told(bus, EventType.AGENT_ERROR)
@@ -131,7 +131,7 @@ def test_work_that_exits_the_interpreter_fails_alone(bus, agents):
     """sys.exit() in an agent ends the task and not the agent."""
     agents.create("leaver", lambda agent, task: exec("raise SystemExit('bye')"))
     agents.start("leaver")
-    with pytest.raises(AgentFailed, match="SystemExit: bye"):
+    with pytest.raises(AgentError, match="SystemExit: bye"):
         agents.ask("leaver")
     assert agents.state_of("leaver") == "idle"
 
@@ -175,7 +175,7 @@ def test_declared_steps_are_told_and_others_refused(bus, agents):
     agents.create("scholar", work, machine=machine)
     agents.start("scholar")
     assert agents.ask("scholar", ["searching", "reading"]) == "reading"
-    with pytest.raises(AgentFailed, match="no change from 'working' to 'reading'"):
+    with pytest.raises(AgentError, match="no change from 'working' to 'reading'"):
         agents.ask("scholar", ["reading"])
     assert states(bus, "scholar")[:5] == ["idle", "working", "searching", "reading", "idle"]
     assert "searching" in told(bus, EventType.AGENT_CREATED)[0].data.states["working"]
@@ -302,7 +302,7 @@ def test_a_coroutine_whose_own_wait_was_cancelled_has_failed(bus, agents):
 
     agents.create("odd", odd)
     agents.start("odd")
-    with pytest.raises(AgentFailed, match="CancelledError"):
+    with pytest.raises(AgentError, match="CancelledError"):
         agents.ask("odd")
     assert agents.state_of("odd") == "idle"
 
@@ -314,7 +314,7 @@ def test_stopped_means_stopped_also_for_work_that_does_not_listen(bus, agents):
     def deaf(agent, task):
         go.wait(30)
         for act in (lambda: agent.bus.publish(EventType.STREAM_CHUNK), lambda: agent.become("idle")):
-            with pytest.raises((BusClosedError, AgentInterrupted)) as refused:
+            with pytest.raises((BusClosedError, AgentInterruptedError)) as refused:
                 act()
             late.append(refused.type)
         return "too late"
@@ -329,7 +329,7 @@ def test_stopped_means_stopped_also_for_work_that_does_not_listen(bus, agents):
     count = len(bus.history)
     go.set()
     until(lambda: len(late) == 2)
-    assert late == [BusClosedError, AgentInterrupted]
+    assert late == [BusClosedError, AgentInterruptedError]
     until(lambda: not any(thread.name == "agent deaf" for thread in threading.enumerate()))
     assert len(bus.history) == count and agents.state_of("deaf") == "stopped"
 
@@ -396,7 +396,7 @@ def test_unknown_agents_are_named_with_those_there_are(bus, agents):
     bus.publish(EventType.AGENT_TASK_ASSIGNED, AgentTaskAssigned("nobody", 1))
     errors = told(bus, EventType.AGENT_ERROR)
     assert len(errors) == 6
-    assert errors[-1].data == AgentError(
+    assert errors[-1].data == AgentFailed(
         "nobody", errors[-1].parent_id, "UnknownAgentError", "there is no agent 'nobody'; there are: crier"
     )
 

@@ -36,9 +36,9 @@ from atlas_lab.atlas import (
     Checkpoint,
     GraphError,
     Workflow,
-    WorkflowCancelled,
+    WorkflowCancelledError,
     WorkflowEngine,
-    WorkflowFailed,
+    WorkflowError,
     WorkflowStarted,
     is_cancelled,
     recorded_run,
@@ -216,13 +216,13 @@ def test_a_worker_that_dies_is_told_and_nothing_is_lost(bus):
     flow.add(os._exit, before, name="dies", retries=3)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as executor, WorkflowEngine(bus, executor) as engine:
-        with pytest.raises(WorkflowFailed, match="node 'dies' .* a worker died, .* make a new one") as failed:
+        with pytest.raises(WorkflowError, match="node 'dies' .* a worker died, .* make a new one") as failed:
             engine.run(flow, {"n": 3}, run="one")
         assert isinstance(failed.value.__cause__, BrokenExecutor)
         (error,) = told(bus, EventType.WORKFLOW_ERROR)
         assert (error.data.node, error.data.kind, error.data.unfinished) == ("dies", "BrokenProcessPool", ["dies"])
         assert exits(bus) == [("before", 1, "completed"), ("dies", 1, "failed")]
-        with pytest.raises(WorkflowFailed, match="node 'before'"):  # the executor stays broken
+        with pytest.raises(WorkflowError, match="node 'before'"):  # the executor stays broken
             engine.run(flow, {"n": 3}, run="two")
     mended = Workflow("fragile", inputs={"n": int})
     before = mended.add(lambda n: 1 / 0, "n", name="before")
@@ -350,7 +350,7 @@ def test_a_failure_stops_what_is_behind_it_and_keeps_what_is_under_way(bus, engi
     flow.add(lambda: go.wait(10), name="slow")
     flow.add(lambda _: None, bad, name="behind")
     bus.subscribe(EventType.WORKFLOW_NODE_EXITED, lambda event: go.set(), where=lambda event: event.data.node == "bad")
-    with pytest.raises(WorkflowFailed, match="node 'bad' of workflow 'partly' failed: ZeroDivisionError") as failed:
+    with pytest.raises(WorkflowError, match="node 'bad' of workflow 'partly' failed: ZeroDivisionError") as failed:
         engine.run(flow)
     assert isinstance(failed.value.__cause__, ZeroDivisionError) and failed.value.node == "bad"
     assert exits(bus) == [("bad", 1, "failed"), ("slow", 1, "completed")]
@@ -382,7 +382,7 @@ def test_retries_are_told_and_end(bus, engine):
     ]
     hopeless = Workflow("hopeless")
     hopeless.add(lambda: int("x"), name="never", retry=policy(2))
-    with pytest.raises(WorkflowFailed, match="ValueError: invalid literal"):
+    with pytest.raises(WorkflowError, match="ValueError: invalid literal"):
         engine.run(hopeless)
     assert exits(bus)[-2:] == [("never", 1, "failed"), ("never", 2, "failed")]
 
@@ -394,7 +394,7 @@ def test_a_policy_of_tenacity_decides_what_is_tried_again(bus, engine):
     )
     flow = Workflow("choosy")
     flow.add(lambda: 1 / 0, name="not this", retry=only_os)
-    with pytest.raises(WorkflowFailed, match="ZeroDivisionError"):
+    with pytest.raises(WorkflowError, match="ZeroDivisionError"):
         engine.run(flow)
     assert exits(bus) == [("not this", 1, "failed")]
     values = iter([None, None, 7])
@@ -435,7 +435,7 @@ def test_a_timeout_ends_the_attempt_and_tells_the_node(bus, engine):
 
     flow = Workflow("slow")
     flow.add(slow, timeout=0.05)
-    with pytest.raises(WorkflowFailed, match="TimeoutError: it took longer than 0.05 s"):
+    with pytest.raises(WorkflowError, match="TimeoutError: it took longer than 0.05 s"):
         engine.run(flow)
     assert noticed.wait(10)
     assert exits(bus) == [("slow", 1, "timed out")]
@@ -485,7 +485,7 @@ def test_a_condition_that_fails_is_a_failure_of_its_node(bus, engine):
     """It is told as such, and not retried."""
     flow = Workflow("condition", inputs={"n": int})
     flow.add(lambda n: n, "n", name="node", when=lambda n: 1 / n, retries=3)
-    with pytest.raises(WorkflowFailed, match="node 'node' .* ZeroDivisionError"):
+    with pytest.raises(WorkflowError, match="node 'node' .* ZeroDivisionError"):
         engine.run(flow, {"n": 0})
 
 
@@ -506,7 +506,7 @@ def test_cancelling_ends_a_run_at_once(bus, engine):
     with pytest.raises(TimeoutError, match="it goes on"):
         run.result(timeout=0.01)
     run.cancel()
-    with pytest.raises(WorkflowCancelled):
+    with pytest.raises(WorkflowCancelledError):
         run.result(timeout=10)
     assert ended.wait(10) and run.state == "cancelled"
     assert exits(bus) == [("work", 1, "cancelled")]
@@ -529,7 +529,7 @@ def test_closing_the_engine_cancels_its_runs(bus):
     until(lambda: told(bus, EventType.WORKFLOW_NODE_ENTERED))
     engine.close()
     engine.close()
-    with pytest.raises(WorkflowCancelled):
+    with pytest.raises(WorkflowCancelledError):
         run.result(timeout=10)
     assert bus.subscriptions() == []
     with pytest.raises(BusClosedError, match="engine is closed"):
@@ -623,7 +623,7 @@ def test_a_run_goes_on_where_its_events_end(bus, engine, source, tmp_path):
     """From a live history, a frame or a file: what is finished is not run again, and values are what they were."""
     broken = [True]
     flow, log = halfway(broken)
-    with Checkpoint(bus, tmp_path / "checkpoint.parquet"), pytest.raises(WorkflowFailed):
+    with Checkpoint(bus, tmp_path / "checkpoint.parquet"), pytest.raises(WorkflowError):
         engine.run(flow, {"query": "owls"}, run="one")
     assert log == ["search", "best", "answer"]
     broken.clear()
@@ -646,7 +646,7 @@ def test_a_run_resumed_twice_brings_its_results_along(bus, engine, tmp_path):
     for number in range(3):
         path = tmp_path / f"{number}.parquet"
         with EventBus() as own, WorkflowEngine(own) as other, Checkpoint(own, path):
-            with pytest.raises(WorkflowFailed):
+            with pytest.raises(WorkflowError):
                 if number:
                     other.resume(flow, tmp_path / f"{number - 1}.parquet")
                 else:
