@@ -20,17 +20,29 @@ if _TYPE_CHECKING:
     from .agent_events import AgentTaskCompleted as AgentTaskCompleted
     from .agent_events import UnknownAgentError as UnknownAgentError
     from .agents import AgentController as AgentController
+    from .answering import AnsweringSystem as AnsweringSystem
+    from .answers import Answer as Answer
+    from .answers import Draft as Draft
+    from .answers import Passage as Passage
+    from .answers import Verdict as Verdict
+    from .answers import grounding as grounding
+    from .answers import reading_of as reading_of
+    from .answers import summary_of as summary_of
     from .attempts import is_cancelled as is_cancelled
     from .cancelling import Cancellation as Cancellation
     from .chat import ChatCompletionsProvider as ChatCompletionsProvider
+    from .corpus import stdlib_docstrings as stdlib_docstrings
+    from .documents import Document as Document
     from .graphs import GraphError as GraphError
     from .graphs import Node as Node
     from .graphs import Workflow as Workflow
+    from .knowledge import KnowledgeBase as KnowledgeBase
     from .machines import LIFECYCLE as LIFECYCLE
     from .machines import StateMachine as StateMachine
     from .machines import TransitionError as TransitionError
     from .ngram import NgramModel as NgramModel
     from .ngram import NgramProvider as NgramProvider
+    from .outages import Outage as Outage
     from .provider_errors import BadResponseError as BadResponseError
     from .provider_errors import NotConnectedError as NotConnectedError
     from .provider_errors import ProviderConnectionError as ProviderConnectionError
@@ -57,7 +69,10 @@ if _TYPE_CHECKING:
     from .provider_types import StreamResumed as StreamResumed
     from .provider_types import StreamStarted as StreamStarted
     from .providers import ProviderManager as ProviderManager
+    from .questions import HELD_OUT as HELD_OUT
+    from .questions import Question as Question
     from .retrying import RetryPolicy as RetryPolicy
+    from .services import CoreServices as CoreServices
     from .shifts import Agent as Agent
     from .streams import ProviderStream as ProviderStream
     from .workflow import WorkflowEngine as WorkflowEngine
@@ -79,12 +94,18 @@ _LAZY = {
         "AgentStopped", "AgentTaskAssigned", "AgentTaskCompleted", "UnknownAgentError",
     ),
     "agents": ("AgentController",),
+    "answering": ("AnsweringSystem",),
+    "answers": ("Answer", "Draft", "Passage", "Verdict", "grounding", "reading_of", "summary_of"),
     "attempts": ("is_cancelled",),
     "cancelling": ("Cancellation",),
     "chat": ("ChatCompletionsProvider",),
+    "corpus": ("stdlib_docstrings",),
+    "documents": ("Document",),
     "graphs": ("GraphError", "Node", "Workflow"),
+    "knowledge": ("KnowledgeBase",),
     "machines": ("LIFECYCLE", "StateMachine", "TransitionError"),
     "ngram": ("NgramModel", "NgramProvider"),
+    "outages": ("Outage",),
     "provider_errors": (
         "BadResponseError", "NotConnectedError", "ProviderConnectionError", "ProviderError", "ProviderStatusError",
         "ProviderTimeoutError", "RequestCancelledError", "UnknownProviderError",
@@ -95,7 +116,9 @@ _LAZY = {
         "StreamCompleted", "StreamFailed", "StreamPaused", "StreamResumed", "StreamStarted",
     ),
     "providers": ("ProviderManager",),
+    "questions": ("HELD_OUT", "Question"),
     "retrying": ("RetryPolicy",),
+    "services": ("CoreServices",),
     "shifts": ("Agent",),
     "streams": ("ProviderStream",),
     "workflow": ("WorkflowEngine",),
