@@ -50,9 +50,7 @@ def good_notebook():
     """Make a notebook that keeps every rule, with a figure, a checked output and an assert."""
     cells = [
         new_markdown_cell("# Count what a bus was told\n\nHow many events does it keep?"),
-        new_code_cell("import atlas_lab\nfrom random import Random\nfrom atlas_lab import EventType"),
-        new_markdown_cell("Systems have public names of their own."),
-        new_code_cell("from atlas_lab.atlas import Workflow"),
+        new_code_cell("import atlas_lab\nfrom random import Random\nfrom atlas_lab import EventType\nfrom atlas_lab.atlas import Node"),
     ]
     for step in range(6):
         cells += [new_markdown_cell(f"## Step {step}\n\nBecause of this."), new_code_cell(f"rng = Random({step})")]

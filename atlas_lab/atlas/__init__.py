@@ -25,6 +25,7 @@ if _TYPE_CHECKING:
     from .answers import Draft as Draft
     from .answers import Passage as Passage
     from .answers import Verdict as Verdict
+    from .answers import answer_table as answer_table
     from .answers import grounding as grounding
     from .answers import reading_of as reading_of
     from .answers import summary_of as summary_of
@@ -95,7 +96,7 @@ _LAZY = {
     ),
     "agents": ("AgentController",),
     "answering": ("AnsweringSystem",),
-    "answers": ("Answer", "Draft", "Passage", "Verdict", "grounding", "reading_of", "summary_of"),
+    "answers": ("Answer", "Draft", "Passage", "Verdict", "answer_table", "grounding", "reading_of", "summary_of"),
     "attempts": ("is_cancelled",),
     "cancelling": ("Cancellation",),
     "chat": ("ChatCompletionsProvider",),

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from atlas_lab import MissingExtraError
+
 from .documents import Document, terms_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -60,6 +66,30 @@ class Answer(msgspec.Struct, frozen=True):
     provider: str = ""
     grounded: float = 0.0
     passages: tuple[str, ...] = ()
+
+
+def answer_table(answers: Iterable[Answer]) -> pd.DataFrame:
+    """Return a frame with one row per answer and a column for each of its fields.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+
+    Examples
+    --------
+    >>> from atlas_lab.atlas import Answer, answer_table
+    >>> answer_table([Answer("Why?", "Because.", status="written")])[["question", "status"]]
+      question   status
+    0     Why?  written
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415 - answers can be had without it
+    except ImportError as error:
+        raise MissingExtraError("pandas", "lab") from error
+    rows = [msgspec.structs.asdict(answer) for answer in answers]
+    kinds = dict.fromkeys(Answer.__struct_fields__, "str") | {"grounded": "float64", "passages": "object"}
+    return pd.DataFrame(rows, columns=list(Answer.__struct_fields__)).astype(kinds)
 
 
 def summary_of(document: Document) -> str:
