@@ -34,10 +34,17 @@ if _TYPE_CHECKING:
     from .chat import ChatCompletionsProvider as ChatCompletionsProvider
     from .corpus import stdlib_docstrings as stdlib_docstrings
     from .documents import Document as Document
+    from .documents import DocumentAdded as DocumentAdded
+    from .documents import DocumentProcessed as DocumentProcessed
+    from .documents import Hit as Hit
+    from .documents import RetrievalCompleted as RetrievalCompleted
+    from .documents import RetrievalStarted as RetrievalStarted
     from .graphs import GraphError as GraphError
     from .graphs import Node as Node
     from .graphs import Workflow as Workflow
+    from .knowledge import DocumentError as DocumentError
     from .knowledge import KnowledgeBase as KnowledgeBase
+    from .knowledge import Retrieval as Retrieval
     from .machines import LIFECYCLE as LIFECYCLE
     from .machines import StateMachine as StateMachine
     from .machines import TransitionError as TransitionError
@@ -70,10 +77,18 @@ if _TYPE_CHECKING:
     from .provider_types import StreamResumed as StreamResumed
     from .provider_types import StreamStarted as StreamStarted
     from .providers import ProviderManager as ProviderManager
+    from .quality import retrieval_quality as retrieval_quality
     from .questions import HELD_OUT as HELD_OUT
     from .questions import Question as Question
     from .retrying import RetryPolicy as RetryPolicy
+    from .service_views import plot_services as plot_services
+    from .service_views import service_health as service_health
+    from .service_views import service_metrics as service_metrics
     from .services import CoreServices as CoreServices
+    from .services import SystemHealth as SystemHealth
+    from .services import SystemInit as SystemInit
+    from .services import SystemMetric as SystemMetric
+    from .services import SystemShutdown as SystemShutdown
     from .shifts import Agent as Agent
     from .streams import ProviderStream as ProviderStream
     from .workflow import WorkflowEngine as WorkflowEngine
@@ -101,9 +116,9 @@ _LAZY = {
     "cancelling": ("Cancellation",),
     "chat": ("ChatCompletionsProvider",),
     "corpus": ("stdlib_docstrings",),
-    "documents": ("Document",),
+    "documents": ("Document", "DocumentAdded", "DocumentProcessed", "Hit", "RetrievalCompleted", "RetrievalStarted"),
     "graphs": ("GraphError", "Node", "Workflow"),
-    "knowledge": ("KnowledgeBase",),
+    "knowledge": ("DocumentError", "KnowledgeBase", "Retrieval"),
     "machines": ("LIFECYCLE", "StateMachine", "TransitionError"),
     "ngram": ("NgramModel", "NgramProvider"),
     "outages": ("Outage",),
@@ -117,9 +132,11 @@ _LAZY = {
         "StreamCompleted", "StreamFailed", "StreamPaused", "StreamResumed", "StreamStarted",
     ),
     "providers": ("ProviderManager",),
+    "quality": ("retrieval_quality",),
     "questions": ("HELD_OUT", "Question"),
     "retrying": ("RetryPolicy",),
-    "services": ("CoreServices",),
+    "service_views": ("plot_services", "service_health", "service_metrics"),
+    "services": ("CoreServices", "SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
     "shifts": ("Agent",),
     "streams": ("ProviderStream",),
     "workflow": ("WorkflowEngine",),

@@ -32,7 +32,7 @@ _RENAMED = {
 }  # fmt: skip
 _IN_C = {
     "array": "", "atexit": "", "binascii": "", "builtins": "", "cmath": "", "collections": "_collections", "csv": "_csv",
-    "functools": "_functools", "gc": "", "hmac": "_operator", "itertools": "", "marshal": "", "math": "", "os": "posix nt",
+    "functools": "_functools", "gc": "", "hmac": "_hashlib _operator", "itertools": "", "marshal": "", "math": "", "os": "posix nt",
     "pickle": "_pickle", "random": "_random random", "re": "_sre", "select": "", "socket": "_socket", "struct": "_struct",
     "sys": "", "time": "", "unicodedata": "", "zlib": "",
 }  # fmt: skip
@@ -80,8 +80,8 @@ def stdlib_docstrings(modules: Iterable[str] | None = None) -> list[Document]:
             if parts[-1] == "__init__":
                 shown |= _exports(tree, name)
             for document in _walk(tree, name, f"{name}.", path.name):
-                document = _shown_as(document, name, shown)
-                found.setdefault(document.id, document)
+                shown_as = _shown_as(document, name, shown)
+                found.setdefault(shown_as.id, shown_as)
     for name in _IN_C:
         if wanted is None or name in wanted:
             seen.add(name)

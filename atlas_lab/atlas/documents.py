@@ -14,9 +14,76 @@ Terms: TypeAlias = "Callable[[str], list[str]]"
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _COMMON = frozenset(
-    "a an and any are as at be been being but by can do does for from had has have how i if in into is it its me my no "
-    "not of on or our should so some such than that the their them then there these they this those to was we were what "
-    "when where which while who whose why will with would you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "being",
+        "but",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "should",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 
@@ -29,7 +96,7 @@ class Document(msgspec.Struct, frozen=True):
         Unlike that of any other document of a knowledge base.
     text : str
     title : str
-        Counts three times when a question is compared with it; by default nothing.
+        Is compared with a question too.
     source : str
         Where it comes from, such as the path of a file.
     """
@@ -119,7 +186,7 @@ def _stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word[: -len(ending)] + instead
             break
-    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "aeiousl":
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] in "bdgkmnprt":
         word = word[:-1]
     if len(word) > 4 and word.endswith("e"):
         word = word[:-1]
@@ -133,13 +200,13 @@ _ENDINGS = [
 
 
 def paragraphs(text: str, size: int) -> Iterable[str]:
-    """Cut a text at empty lines into pieces of about `size` characters; a longer paragraph stays whole.
+    r"""Cut a text at empty lines into pieces of about `size` characters; a longer paragraph stays whole.
 
     Examples
     --------
     >>> from atlas_lab.atlas.documents import paragraphs
-    >>> list(paragraphs("one\\n\\ntwo\\n\\nthree", 8))
-    ['one\\n\\ntwo', 'three']
+    >>> list(paragraphs("one\n\ntwo\n\nthree", 8))
+    ['one\n\ntwo', 'three']
     """
     held = ""
     for paragraph in re.split(r"\n\s*\n", text):

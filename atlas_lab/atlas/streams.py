@@ -100,7 +100,7 @@ class ProviderStream:
 
     @property
     def state(self) -> str:
-        """ "running", "paused", "completed", "failed" or "cancelled"."""
+        """How it is: "running", "paused", "completed", "failed" or "cancelled"."""
         return self._state
 
     @property

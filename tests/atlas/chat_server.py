@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 WORDS = ["The ", "bus ", "carries ", "events", "."]
 
@@ -72,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
-        self.wfile = self.rfile = open("/dev/null", "r+b")  # noqa: SIM115 - what the base class flushes and closes
+        self.wfile = self.rfile = Path("/dev/null").open("r+b")  # noqa: SIM115 - what the base class flushes and closes
 
     def fault_429(self, body):
         self.answer(429, {"error": {"message": "slow down"}}, {"Retry-After": self.server.retry_after})

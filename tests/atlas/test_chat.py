@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import itertools
 import json
 import logging
 import pickle
@@ -252,7 +253,8 @@ def everything_said(bus, *objects):
     """Whatever a reader of events, frames, reprs and errors could come across."""
     said = [repr(event) + json.dumps(str(event.data)) for event in bus.history]
     said += [to_frame(bus, data="expand").to_csv(), repr(pickle.dumps([event.data for event in bus.history]))]
-    for thing in objects:
+    for one in objects:
+        thing = one
         said += [repr(thing), str(thing), repr(getattr(thing, "__dict__", ""))]
         while isinstance(thing, BaseException):
             said += ["".join(traceback.format_exception(thing)), repr(thing.args), repr(vars(thing))]
@@ -310,7 +312,7 @@ def test_a_secret_is_hidden_wherever_pieces_end(cuts, around):
         text = f"{around}{KEY}{around}{KEY[:7]}{around}"
         ends = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
         hiding = HidingPieces(secret)
-        pieces = [hiding.hide(text[start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+        pieces = [hiding.hide(text[start:end]) for start, end in itertools.pairwise(ends)]
         pieces.append(hiding.hide("", last=True))
         assert "".join(pieces) == text.replace(KEY, "[redacted]")
 

@@ -65,7 +65,7 @@ class Scripted:
     async def stream(self, prompt):
         await self._maybe("stream")
         for piece in self.pieces:
-            while self.stepwise and not self.steps.acquire(blocking=False):
+            while self.stepwise and not self.steps.acquire(blocking=False):  # noqa: ASYNC110 - released by a thread
                 await asyncio.sleep(0.001)
             self.given += 1
             yield Delta(piece)
