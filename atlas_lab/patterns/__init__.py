@@ -1,0 +1,48 @@
+"""Four patterns on the bus: versions, projections, effects and partitions, each driven by events and seen in them.
+
+=========================  =================================================================================
+module                     what it does
+=========================  =================================================================================
+``versioning``             `VersionedState`: events and commits make versions of a state that share what is the same
+``projection``             `Projection`: reducers fold events into a state, live or from any history
+``effects``                `EffectSystem`: programs describe effects; interpreters perform, refuse, replay or undo them
+``partitioning``           `Partitioner`: units of work run in parallel, seen on the bus, checked and timed
+=========================  =================================================================================
+
+Each uses public names of atlas_lab only. A name is loaded when it is first used, so that one part does not need the
+libraries of another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+if _TYPE_CHECKING:
+    from .freezing import Change as Change
+    from .freezing import differences as differences
+    from .freezing import freeze as freeze
+    from .projection import Projected as Projected
+    from .projection import Projection as Projection
+    from .projection import Snapshot as Snapshot
+    from .reducing import ReducerError as ReducerError
+
+_LAZY = {
+    "freezing": ("Change", "differences", "freeze"),
+    "projection": ("Projected", "Projection", "Snapshot"),
+    "reducing": ("ReducerError",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only who asks for a lazy name pays for it
+
+    value: object = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(_MODULE_OF)
