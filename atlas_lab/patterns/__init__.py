@@ -25,11 +25,16 @@ if _TYPE_CHECKING:
     from .projection import Projection as Projection
     from .projection import Snapshot as Snapshot
     from .reducing import ReducerError as ReducerError
+    from .versioning import VersionedState as VersionedState
+    from .versions import Version as Version
+    from .versions import Versioned as Versioned
 
 _LAZY = {
     "freezing": ("Change", "differences", "freeze"),
     "projection": ("Projected", "Projection", "Snapshot"),
     "reducing": ("ReducerError",),
+    "versioning": ("VersionedState",),
+    "versions": ("Version", "Versioned"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

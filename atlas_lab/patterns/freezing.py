@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import msgspec
 from atlas_lab import MissingExtraError
 
 try:
-    from pyrsistent import PMap, PSet, PVector, pmap, pset, pvector
+    from pyrsistent import pmap, pset, pvector
 except ImportError as error:
     raise MissingExtraError("pyrsistent", "atlas") from error
 
@@ -111,7 +112,7 @@ def _differences(path: tuple[Any, ...], before: Any, after: Any) -> Iterator[Cha
         yield Change(path, "added", None, after)
     elif after is _MISSING:
         yield Change(path, "removed", before, None)
-    elif isinstance(before, PSet | Set) and isinstance(after, PSet | Set):
+    elif isinstance(before, AbstractSet) and isinstance(after, AbstractSet):
         yield from (Change((*path, one), "removed", one, None) for one in _ordered(set(before) - set(after)))
         yield from (Change((*path, one), "added", None, one) for one in _ordered(set(after) - set(before)))
     elif (left := parts_of(before)) is not None and (right := parts_of(after)) is not None:
@@ -125,9 +126,9 @@ def _differences(path: tuple[Any, ...], before: Any, after: Any) -> Iterator[Cha
 
 def parts_of(value: object) -> Mapping[Any, Any] | None:
     """Return what a value is made of, by key, index or field; None if it is to be compared as a whole."""
-    if isinstance(value, PMap | Mapping):
+    if isinstance(value, Mapping):
         return {key: value[key] for key in _ordered(value)}
-    if isinstance(value, PVector | Sequence) and not isinstance(value, str | bytes | bytearray):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return dict(enumerate(value))
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in value.__struct_fields__}

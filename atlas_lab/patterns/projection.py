@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import msgspec
 
-from atlas_lab import Event, EventBus, EventType, MissingExtraError
+from atlas_lab import Event, EventBus, EventType
 
-from .freezing import PVector, freeze, parts_of
+from .evolution import steps_frame
+from .freezing import freeze
 from .reducing import Line, Reducer, ReducerError, Reducers
 from .sources import Source
 
@@ -359,32 +359,3 @@ class Projection(Generic[S]):
     def __repr__(self) -> str:
         waiting = f", {self.pending} events wait for resume()" if self.failure is not None else ""
         return f"<Projection {self.name}: state as of event {self.seq}{waiting}>"
-
-
-def steps_frame(steps: Iterable[tuple[Event[Any], Any]], before: Any) -> pd.DataFrame:
-    """Return events and the states that they led to as a DataFrame; see `Projection.frame`."""
-    try:
-        import pandas as pd  # noqa: PLC0415 - heavy, and only for those who ask for a frame
-    except ImportError as error:
-        raise MissingExtraError("pandas", "lab") from error
-
-    pairs = list(steps)
-    states = [state for _, state in pairs]
-    changed = [one is not other for one, other in zip(states, [before, *states], strict=False)]
-    nanoseconds = [None if math.isnan(event.timestamp) else round(event.timestamp * 1e9) for event, _ in pairs]
-    columns: dict[str, Any] = {
-        "seq": pd.Series([event.seq for event, _ in pairs], dtype="int64"),
-        "timestamp": pd.to_datetime(pd.Series(nanoseconds, dtype="Int64"), unit="ns", utc=True).astype(
-            "datetime64[ns, UTC]"
-        ),
-        "type": pd.Series([event.type_name for event, _ in pairs], dtype="str"),
-        "event_id": pd.Series([event.id for event, _ in pairs], dtype="str"),
-        "changed": pd.Series(changed, dtype="bool"),
-    }
-    rows = [None if isinstance(state, Sequence | PVector) else parts_of(state) for state in states]
-    if states and all(row is not None for row in rows):
-        keys = dict.fromkeys(key for row in rows for key in row or ())
-        columns |= {f"state.{key}": pd.Series([(row or {}).get(key) for row in rows]) for key in keys}
-    else:
-        columns["state"] = pd.Series(states, dtype="object")
-    return pd.DataFrame(columns)

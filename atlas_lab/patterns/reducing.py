@@ -8,7 +8,7 @@ A reducer that fails stops the line before its event: nothing is skipped, and wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from threading import RLock
 from typing import Any, Generic, TypeAlias, TypeVar

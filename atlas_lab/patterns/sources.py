@@ -96,7 +96,7 @@ def _rows(frame: Any, types: Mapping[str, Enum]) -> list[tuple[int, str, Event[A
     seconds = [math.nan if gone else ns / 1e9 for ns, gone in zip(nanoseconds, times.isna(), strict=True)]
 
     def column(name: str) -> list[Any]:
-        return frame[name].tolist() if name in columns else [None] * len(frame)  # type: ignore[no-any-return]
+        return frame[name].tolist() if name in columns else [None] * len(frame)
 
     read = zip(
         frame["seq"].tolist(),
