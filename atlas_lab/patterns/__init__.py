@@ -18,20 +18,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
+    from .effect_events import Commanded as Commanded
+    from .effect_events import EffectCompleted as EffectCompleted
+    from .effect_events import EffectRequested as EffectRequested
+    from .effects import EffectSystem as EffectSystem
     from .freezing import Change as Change
     from .freezing import differences as differences
     from .freezing import freeze as freeze
+    from .interpreting import Command as Command
+    from .interpreting import Effect as Effect
+    from .interpreting import EffectError as EffectError
+    from .interpreting import EffectFailedError as EffectFailedError
+    from .interpreting import EffectRefusedError as EffectRefusedError
+    from .interpreting import Performer as Performer
+    from .interpreting import Program as Program
+    from .interpreting import UndoError as UndoError
     from .projection import Projected as Projected
     from .projection import Projection as Projection
     from .projection import Snapshot as Snapshot
+    from .recorded_effects import ReplayError as ReplayError
     from .reducing import ReducerError as ReducerError
     from .versioning import VersionedState as VersionedState
     from .versions import Version as Version
     from .versions import Versioned as Versioned
 
 _LAZY = {
+    "effect_events": ("Commanded", "EffectCompleted", "EffectRequested"),
+    "effects": ("EffectSystem",),
     "freezing": ("Change", "differences", "freeze"),
+    "interpreting": (
+        "Command", "Effect", "EffectError", "EffectFailedError", "EffectRefusedError",
+        "Performer", "Program", "UndoError",
+    ),
     "projection": ("Projected", "Projection", "Snapshot"),
+    "recorded_effects": ("ReplayError",),
     "reducing": ("ReducerError",),
     "versioning": ("VersionedState",),
     "versions": ("Version", "Versioned"),
