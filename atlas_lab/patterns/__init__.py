@@ -33,11 +33,27 @@ if _TYPE_CHECKING:
     from .interpreting import Performer as Performer
     from .interpreting import Program as Program
     from .interpreting import UndoError as UndoError
+    from .partitioning import Partitioner as Partitioner
+    from .partitioning import map_reduce as map_reduce
+    from .partitioning import split as split
     from .projection import Projected as Projected
     from .projection import Projection as Projection
     from .projection import Snapshot as Snapshot
     from .recorded_effects import ReplayError as ReplayError
     from .reducing import ReducerError as ReducerError
+    from .schedule_plots import plot_schedule as plot_schedule
+    from .schedule_plots import plot_speedup as plot_speedup
+    from .schedules import PartitionRun as PartitionRun
+    from .schedules import Violation as Violation
+    from .schedules import order_violations as order_violations
+    from .schedules import speedup_table as speedup_table
+    from .schedules import task_table as task_table
+    from .units import DeadWorkerError as DeadWorkerError
+    from .units import PartitionError as PartitionError
+    from .units import PartitionRefused as PartitionRefused
+    from .units import TaskDone as TaskDone
+    from .units import TaskSubmitted as TaskSubmitted
+    from .units import Unit as Unit
     from .versioning import VersionedState as VersionedState
     from .versions import Version as Version
     from .versions import Versioned as Versioned
@@ -50,9 +66,13 @@ _LAZY = {
         "Command", "Effect", "EffectError", "EffectFailedError", "EffectRefusedError",
         "Performer", "Program", "UndoError",
     ),
+    "partitioning": ("Partitioner", "map_reduce", "split"),
     "projection": ("Projected", "Projection", "Snapshot"),
     "recorded_effects": ("ReplayError",),
     "reducing": ("ReducerError",),
+    "schedule_plots": ("plot_schedule", "plot_speedup"),
+    "schedules": ("PartitionRun", "Violation", "order_violations", "speedup_table", "task_table"),
+    "units": ("DeadWorkerError", "PartitionError", "PartitionRefused", "TaskDone", "TaskSubmitted", "Unit"),
     "versioning": ("VersionedState",),
     "versions": ("Version", "Versioned"),
 }  # fmt: skip
