@@ -240,16 +240,16 @@ def speedup_table(runs: Mapping[int, PartitionRun]) -> pd.DataFrame:
         work       float64 seconds that its units took together
         critical   float64 seconds that its critical path took
         speedup    float64 seconds of the run with one worker by those of this run
-        ideal      float64 the most that is possible: as many times as there are workers, but never
-                   faster than the critical path, by the units' seconds in the run with one worker
-        ceiling    float64 that latter limit alone
+        ideal      float64 as many times as there are workers, but no more than the ceiling
+        ceiling    float64 the most that is possible with any number of workers: seconds of the run
+                   with one by those of the critical path, in the run where it was shortest
         efficiency float64 speedup by workers
         ========== ======= ==========================================================================
 
     Raises
     ------
     ValueError
-        If there is no run with one worker, or it took no time.
+        If there is no run with one worker, or one that took no time.
 
     Notes
     -----
@@ -264,9 +264,10 @@ def speedup_table(runs: Mapping[int, PartitionRun]) -> pd.DataFrame:
     if 1 not in runs:
         raise ValueError(f"runs must hold one with 1 worker to compare with, got {sorted(runs)}")
     one = runs[1]
-    if not one.critical_seconds:
-        raise ValueError("the run with 1 worker took no time, so that nothing can be faster")
-    ceiling = one.work / one.critical_seconds
+    shortest = min(run.critical_seconds for run in runs.values())
+    if not shortest:
+        raise ValueError("the units of a run took no time, so that nothing can be faster")
+    ceiling = one.seconds / shortest
     rows = [
         {
             "workers": workers,
