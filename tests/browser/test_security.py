@@ -31,7 +31,9 @@ FOUND = """(root) => {
     if (tag === 'img' && !/^(data|blob):/.test(node.src)) odd.push('img ' + node.src.slice(0, 60));
     for (const {name, value} of node.attributes) {
       if (/^on/.test(name)) odd.push(tag + ' ' + name);
-      if (/^(href|src|action|data|xlink:href)$/.test(name) && /^\\s*(javascript|vbscript|data:text)/i.test(value))
+      // JupyterLab makes links of addresses in plain text, those with data: among them, which browsers do not follow.
+      const plain = tag === 'a' && node.closest('.jp-RenderedText') && /^data:/.test(value);
+      if (/^(href|src|action|data|xlink:href)$/.test(name) && /^\\s*(javascript|vbscript|data:text)/i.test(value) && !plain)
         odd.push(tag + ' ' + name + ' ' + value.slice(0, 60));
       if (name === 'style' && /evil/.test(value)) odd.push(tag + ' style');
     }
@@ -39,6 +41,13 @@ FOUND = """(root) => {
   const texts = [root.textContent, ...[...root.querySelectorAll('img')].map((image) => image.alt),
                  ...[...root.querySelectorAll('input, textarea, option')].map((field) => field.value)];
   return {odd: [...new Set(odd)], math: root.querySelectorAll('mjx-container').length, text: texts.join(' ')};
+}"""
+
+RUN_CONTROL = """async () => {
+  const {content} = window.jupyterapp.shell.currentWidget;
+  content.activeCellIndex = content.widgets.length - 1;
+  content.activeCell.model.sharedModel.setSource('hostile.control()');
+  await window.jupyterapp.commands.execute('notebook:run-cell');
 }"""
 
 
@@ -124,11 +133,7 @@ def test_no_payload_runs_in_any_place(open_notebook, lab, browser, names, tmp_pa
         assert (name, seen["odd"], formulas) == (name, [], 0)
         expect_text(seen, place, name)
 
-    view.page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = %d; }" % (len(cells)))
-    view.page.evaluate(
-        "() => { window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.setSource('hostile.control()'); }"
-    )
-    view.page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:run-cell'); }")
+    view.page.evaluate(RUN_CONTROL)
     view.page.wait_for_function("(least) => window.atlasFired.length >= least", arg=len(CONTROL) // 2)
     view.page.wait_for_timeout(1_000)
     missed = [list(hostile.CONTROL)[n - CONTROL[0]] for n in sorted(set(CONTROL) - watched.told())]

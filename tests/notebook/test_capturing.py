@@ -150,7 +150,7 @@ def test_typed_payloads_arrive_as_their_type(bus):
 
 def test_a_handler_of_the_same_name_replaces_the_earlier_one(bus):
     """As `@bus.on` has it without capturing."""
-    for number in range(3):
+    for _ in range(3):
 
         @bus.on(CHUNK)
         @functools.partial(captured, output=Output())
