@@ -228,17 +228,23 @@ def _live(cells):
             continue
         asked = cell.notes["asked"]
         pace = f"at {asked:,} events/s" if asked else "as fast as it goes"
-        base = cells["live", way.replace("views", "no view"), setting]
-        slower = paired(lambda one, other: (one / other - 1) * 100, cell, base)
+        slower = _more(cells, "live", way, setting)
         lag = interval(cells["live lag", way, setting].readings).scaled(1e3)
         messages = max(cells["live messages", way, setting].readings)
         reached = interval(cells["live rate", way, setting].readings).median
         limit = 5 if asked else 10
+        cpu = "" if asked else f", processor time {_spread(_more(cells, 'live cpu', way, setting))} % more"
         lines.append(
-            f"{way:20} {pace:24} reached {reached:>9,.0f} /s   publishing slower by {_spread(slower)} % (goal: < {limit} %)"
+            f"{way:20} {pace:24} reached {reached:>9,.0f} /s   publishing slower by {_spread(slower)} % (goal: < {limit} %){cpu}"
             f"   lag p95 {_spread(lag)} ms (goal: < 100 ms)   {messages:.1f} messages/s (goal: <= 20)"
         )
     yield "\n".join(lines)
+
+
+def _more(cells, section, way, setting):
+    """Return by how many percent something is more with views than without."""
+    base = cells[section, way.replace("views", "no view"), setting]
+    return paired(lambda one, other: (one / other - 1) * 100, cells[section, way, setting], base)
 
 
 def main(argv=None):

@@ -89,12 +89,13 @@ class LiveView:
     displayed: bool = False
     _ended: bool = False
     _pid: int = 0
+    _viewers: set[str]
 
     def watch(self, bus: EventBus) -> None:
         """Begin to look for news, and close what an earlier run of this cell showed. Call it last."""
         self.bus = bus
         self._pid = os.getpid()
-        self._viewers: set[str] = set()
+        self._viewers = set()
         replace_earlier(self)
         ticker.add(self)
 
@@ -142,7 +143,7 @@ class LiveView:
 
     def shown(self, viewer: str) -> None:
         """Note that a browser shows the view, under a name for that place."""
-        if not self._ended and len(self._viewers) < 100:
+        if not self._ended and self._pid and len(self._viewers) < 100:
             self._viewers.add(viewer)
             self.displayed = True
 

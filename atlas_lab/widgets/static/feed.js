@@ -258,6 +258,10 @@ function render({ model, el }) {
       if (buffers?.length === 2) bins = buffers.map(floats);
       tall.style.height = `${height()}px`;
       list.setAttribute("aria-rowcount", state.count + 1);
+      if (("filter" in changed || "head" in changed) && state.first === 0 && place() >= 1) { // another list: from its top
+        scroll.scrollTop = 0;
+        asked = "";
+      }
       if ("count" in changed && before && state.count < before) ask();
       showControls();
       showPlace();
