@@ -6,6 +6,22 @@ numbered messages for the rest. One ticker asks them all ten times a second whet
 
 from __future__ import annotations
 
+from atlas_lab.errors import MissingExtraError
+
+# Before anything else that is here, so that whoever lacks one is told which.
+try:
+    import ipywidgets as _ipywidgets  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("ipywidgets", "lab") from error
+try:
+    import anywidget as _anywidget  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("anywidget", "lab") from error
+try:
+    import numpy as _numpy  # noqa: F401, ICN001
+except ImportError as error:
+    raise MissingExtraError("numpy", "lab") from error
+
 from .feed import EventFeed
 from .lab import Lab
 from .middleware_panel import MiddlewarePanel

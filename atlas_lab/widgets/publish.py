@@ -11,8 +11,9 @@ from atlas_lab.errors import MissingExtraError
 from atlas_lab.markup import Html, element
 
 from .chooser import Chooser
+from .drafts import Draft
 from .forms import FormField
-from .publish_model import Draft, PublishModel
+from .publish_model import PublishModel
 from .pulse import Pulse
 from .view import LiveView, asset, check_bus, close_all_of, is_text
 

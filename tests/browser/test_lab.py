@@ -164,6 +164,7 @@ def test_everything_can_be_done_by_keyboard(view):
     page.get_by_role("combobox", name="Type", exact=True).first.focus()
     page.keyboard.type("agent_created")
     page.keyboard.press("Enter")
+    expect(field(view, "Payload")).to_be_visible()
     names = []
     for _ in range(60):
         page.keyboard.press("Tab")

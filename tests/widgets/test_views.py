@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -168,3 +170,19 @@ def test_the_end_of_the_bus_is_told(view, bus):
     bus.close()
     assert panel.news(True)[0]["closed"] is True
     panel.close()
+
+
+@pytest.mark.parametrize("package", ["ipywidgets", "anywidget", "numpy"])
+def test_a_missing_package_is_named_with_its_extra(package):
+    """Whoever installed only the bus reads what to install."""
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+import atlas_lab
+try:
+    atlas_lab.Lab
+except atlas_lab.MissingExtraError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{package} is not installed; run: pip install 'atlas_lab[lab]'\n"
