@@ -50,7 +50,9 @@ def good_notebook():
     """Make a notebook that keeps every rule, with a figure, a checked output and an assert."""
     cells = [
         new_markdown_cell("# Count what a bus was told\n\nHow many events does it keep?"),
-        new_code_cell("import atlas_lab\nfrom random import Random\nfrom atlas_lab import EventType\nfrom atlas_lab.atlas import Node"),
+        new_code_cell(
+            "import atlas_lab\nfrom random import Random\nfrom atlas_lab import EventType\nfrom atlas_lab.atlas import Node"
+        ),
     ]
     for step in range(6):
         cells += [new_markdown_cell(f"## Step {step}\n\nBecause of this."), new_code_cell(f"rng = Random({step})")]
