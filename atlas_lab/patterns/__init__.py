@@ -22,6 +22,8 @@ if _TYPE_CHECKING:
     from .effect_events import EffectCompleted as EffectCompleted
     from .effect_events import EffectRequested as EffectRequested
     from .effects import EffectSystem as EffectSystem
+    from .failures import DeadWorkerError as DeadWorkerError
+    from .failures import PartitionError as PartitionError
     from .freezing import Change as Change
     from .freezing import differences as differences
     from .freezing import freeze as freeze
@@ -48,8 +50,6 @@ if _TYPE_CHECKING:
     from .schedules import order_violations as order_violations
     from .schedules import speedup_table as speedup_table
     from .schedules import task_table as task_table
-    from .units import DeadWorkerError as DeadWorkerError
-    from .units import PartitionError as PartitionError
     from .units import PartitionRefused as PartitionRefused
     from .units import TaskDone as TaskDone
     from .units import TaskSubmitted as TaskSubmitted
@@ -61,6 +61,7 @@ if _TYPE_CHECKING:
 _LAZY = {
     "effect_events": ("Commanded", "EffectCompleted", "EffectRequested"),
     "effects": ("EffectSystem",),
+    "failures": ("DeadWorkerError", "PartitionError"),
     "freezing": ("Change", "differences", "freeze"),
     "interpreting": (
         "Command", "Effect", "EffectError", "EffectFailedError", "EffectRefusedError",
@@ -72,7 +73,7 @@ _LAZY = {
     "reducing": ("ReducerError",),
     "schedule_plots": ("plot_schedule", "plot_speedup"),
     "schedules": ("PartitionRun", "Violation", "order_violations", "speedup_table", "task_table"),
-    "units": ("DeadWorkerError", "PartitionError", "PartitionRefused", "TaskDone", "TaskSubmitted", "Unit"),
+    "units": ("PartitionRefused", "TaskDone", "TaskSubmitted", "Unit"),
     "versioning": ("VersionedState",),
     "versions": ("Version", "Versioned"),
 }  # fmt: skip

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from atlas_lab import Event, EventBus, EventType
 
+from .failures import DeadWorkerError, PartitionError
 from .schedules import PartitionRun
-from .units import DeadWorkerError, PartitionError, PartitionRefused, Report, TaskDone, TaskSubmitted, Unit, perform
+from .units import PartitionRefused, Report, TaskDone, TaskSubmitted, Unit, perform
 
 T = TypeVar("T")
 

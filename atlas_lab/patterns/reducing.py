@@ -203,9 +203,6 @@ class Line:
     def _meet(self, event: Event[Any]) -> int:
         """Take the event that a handler is called with, unless that has happened, and all that the history has new."""
         with self.lock:
-            if event.seq in self._to_come:
-                self._to_come.discard(event.seq)
-                return 0
             if self._busy:  # a reducer published: the loop that is under way comes to it
                 return 0
             try:

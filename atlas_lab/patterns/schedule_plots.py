@@ -96,7 +96,7 @@ def plot_schedule(run: PartitionRun | pd.DataFrame, *, ax: Axes | None = None) -
     origin = ran["started"].min()
     left = (ran["started"] - origin).dt.total_seconds().to_numpy()
     wide = (ran["ended"] - ran["started"]).dt.total_seconds().to_numpy()
-    end = float((left + wide).max()) if len(ran) else 1.0
+    end = float((left + wide).max()) if len(ran) else 0.0
     ax.set_xlim(0, end * 1.01 or 1.0)
     pixels = ax.get_window_extent().width / (end or 1.0)
     units = zip(left.tolist(), wide.tolist(), ran["worker"], ran["unit"], ran["critical"], ran["outcome"], strict=True)
@@ -116,7 +116,7 @@ def plot_schedule(run: PartitionRun | pd.DataFrame, *, ax: Axes | None = None) -
                 color="black" if dark else "white", **_PLAIN,
             )  # fmt: skip
     ax.set_yticks(range(len(names)), [f"worker {place}" for place in range(1, len(names) + 1)])
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
     ax.grid(axis="x", color=grey, alpha=0.16, linewidth=0.8)
     lost = len(table) - len(ran)

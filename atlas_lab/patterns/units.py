@@ -11,14 +11,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from atlas_lab import AtlasLabError, Event, EventId, EventType
-
-if TYPE_CHECKING:
-    from .schedules import PartitionRun
+from atlas_lab import Event, EventId, EventType
 
 
 @dataclass(frozen=True)
@@ -125,31 +122,6 @@ class PartitionRefused(msgspec.Struct, frozen=True):
 
     partition: str
     error: str
-
-
-class PartitionError(AtlasLabError, RuntimeError):
-    """Units failed.
-
-    Attributes
-    ----------
-    run : PartitionRun
-        The results and events that there are.
-    units : tuple of str
-        The units that failed, or were lost.
-    """
-
-    def __init__(self, problem: str, run: PartitionRun, units: tuple[str, ...]) -> None:
-        self.problem = problem
-        self.run = run
-        self.units = units
-        super().__init__(problem, run, units)
-
-    def __str__(self) -> str:
-        return self.problem
-
-
-class DeadWorkerError(PartitionError):
-    """A worker died with units in its hands, and the executor takes no more."""
 
 
 class Report(NamedTuple):

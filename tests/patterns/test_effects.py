@@ -279,6 +279,15 @@ def test_systems_and_threads_do_not_perform_for_each_other():
     assert len(bus.history["EFFECT_COMPLETED"]) == 200
 
 
+def test_a_system_answers_its_own_requests_alone():
+    """Of two systems on a bus, the one that runs the program performs and tells, whichever came first."""
+    bus = EventBus()
+    systems = [EffectSystem(bus, {Mail: lambda effect: "sent"}, name=name) for name in ("first", "second")]
+    for system in systems[::-1]:
+        system.run(iter_mail())
+    assert [event.source for event in bus.history["EFFECT_COMPLETED"]] == ["second", "first"]
+
+
 def test_recorded_events_published_again_perform_nothing():
     """Replaying a history onto a bus with a live system does not send the mail twice."""
     files, bus = Files(), EventBus()

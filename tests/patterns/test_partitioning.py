@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import dask
@@ -149,6 +149,27 @@ def test_an_executor_that_is_broken_already_is_told(threads):
         with pytest.raises(DeadWorkerError, match="lost 1 of 2 units"):
             Partitioner(bus, executor).run([Unit("a", work.total), Unit("b", work.total, needs=("a",))])
         assert [one[0] for one in seen(bus)] == ["TASK_SUBMITTED", "TASK_COMPLETED"]
+
+
+class KilledWorker(Exception):
+    """As dask.distributed names it."""
+
+
+class Deadly(Executor):
+    """An executor each of whose workers dies."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        future.set_exception(KilledWorker("died while running it"))
+        return future
+
+
+def test_a_dead_worker_of_dask_is_told_as_one():
+    """A cluster goes on after the death of a worker and raises KilledWorker; that is no failure of the unit's code."""
+    bus = EventBus()
+    with pytest.raises(DeadWorkerError, match="a: a worker died: KilledWorker: died while running it"):
+        Partitioner(bus, Deadly()).run([Unit("a", work.total)])
+    assert bus.history[-1].data.outcome == "lost"
 
 
 def test_a_unit_that_fails_does_not_keep_others_from_running(pool, threads):
