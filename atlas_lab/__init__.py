@@ -60,6 +60,9 @@ if _TYPE_CHECKING:
     from .middleware import redact as redact
     from .middleware import sample as sample
     from .middleware import validate as validate
+    from .notebook import captured as captured
+    from .notebook import load_ipython_extension as load_ipython_extension
+    from .notebook import unload_ipython_extension as unload_ipython_extension
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
     from .plots import describe as describe
@@ -113,6 +116,7 @@ _LAZY = {
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
+    "notebook": ("captured", "load_ipython_extension", "unload_ipython_extension"),
     "parquet": ("read_parquet", "write_parquet"),
     "plots": (
         "describe", "overview", "plot_causality", "plot_diff", "plot_funnel", "plot_handler_heatmap", "plot_latency",

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from .cards import subscription_card
 from .events import Event, event_type_name
-from .naming import code_location, counted, describe
+from .naming import code_location, counted, describe, on_one_line
 
 SKIPPED = object()
 """What a slot returns that did not call its handler."""
@@ -196,7 +196,8 @@ class Subscription:
         types = ", ".join(map(event_type_name, self.event_types)) or "every type"
         state = "paused" if self.paused else "active" if self.active else "ended"
         errors = f", {self.errors} failed" if self.errors else ""
-        return f"<Subscription {self.handler_name} to {types}: {state}, {counted(self.calls, 'call')}{errors}>"
+        told = f"{on_one_line(self.handler_name)} to {on_one_line(types)}"
+        return f"<Subscription {told}: {state}, {counted(self.calls, 'call')}{errors}>"
 
 
 class Route:
