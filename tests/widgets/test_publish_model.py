@@ -94,6 +94,15 @@ def test_handlers_that_ask_for_different_types_are_told_apart(typed_bus):
     assert form.problems["data"].endswith("(sum up)")
 
 
+def test_a_payload_that_fits_several_types_stays_as_it_was_written(typed_bus):
+    """Each handler gets its own type of it."""
+    typed_bus.subscribe(CHUNK, lambda event: None, data_type=dict, priority=1)
+    form = PublishModel(typed_bus, CHUNK)
+    form.edit(data='{"text": "a"}')
+    form.publish()
+    assert (typed_bus.history[-1].data, typed_bus.seen) == ({"text": "a"}, [Chunk("a")])
+
+
 def test_a_form_is_offered_for_a_known_type(typed_bus):
     """It starts with an empty payload, writes into the JSON and follows it."""
     form = PublishModel(typed_bus, EventType.SYSTEM_INIT)

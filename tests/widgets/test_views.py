@@ -124,6 +124,8 @@ def test_the_browser_switches_moves_and_removes_middleware(bus):
     """Each at once, and the answer shows how it stands then."""
     bus.add_middleware(lambda event: event, name="second")
     panel = MiddlewarePanel(bus)
+    panel._handle_custom_msg({"do": "move", "name": "second", "by": -7}, [])  # no button does that
+    assert [entry.name for entry in bus.middleware] == [HOSTILE, "second"]
     for content in (
         {"do": "switch", "name": "second", "on": False},
         {"do": "move", "name": "second", "by": -1},
