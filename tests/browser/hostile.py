@@ -345,8 +345,8 @@ def printed(texts: list[str]) -> None:
     for text in texts:
         with quiet():
             bench = Bench(text)
-        for thing in (bench.bus.stats(), causality_tree(bench.run.events), subscription_doctor(bench.bus)):
-            shown.append(printable(str(thing)[:2_000]))
+        told = (bench.bus.stats(), causality_tree(bench.run.events), subscription_doctor(bench.bus))
+        shown += [printable(str(thing)[:2_000]) for thing in told]
     print("\n".join(shown))
 
 
@@ -395,6 +395,9 @@ PLACES: dict[str, Callable[[list[str]], None]] = {
 }
 PANELS = ("Lab", "EventFeed", "RateView", "PublishPanel", "MiddlewarePanel", "SubscriptionsPanel")
 """Shown as soon as atlas_lab has them."""
+
+PICTURES = {"alternative text of plots", "overview"}
+"""Places that show pictures and what is said of them."""
 
 WHOLE = set(PLACES) - {"overview"}
 """Places that show every payload, if only in part; the others show a selection."""

@@ -131,7 +131,8 @@ def test_no_payload_runs_in_any_place(open_notebook, lab, browser, names, tmp_pa
         seen = outputs[place].query_selector(".jp-Cell-outputWrapper").evaluate(FOUND)
         formulas = 0 if name == "frames and tables" else seen["math"]  # pandas lets a notebook set them
         assert (name, seen["odd"], formulas) == (name, [], 0)
-        expect_text(seen, place, name)
+        if name not in hostile.PICTURES:  # whose alternative texts JupyterLab leaves out, and the exported page has
+            expect_text(seen, place, name)
 
     view.page.evaluate(RUN_CONTROL)
     view.page.wait_for_function("(least) => window.atlasFired.length >= least", arg=len(CONTROL) // 2)
@@ -160,4 +161,6 @@ def test_no_payload_runs_in_any_place(open_notebook, lab, browser, names, tmp_pa
     for place, name in enumerate(names, 1):
         seen = outputs[place].query_selector(".jp-Cell-outputWrapper").evaluate(FOUND)
         assert (name, seen["odd"]) == (name, [])
+        if name != "captured":  # widgets need what an exported page asks of the network
+            expect_text(seen, place, name)
     context.close()
