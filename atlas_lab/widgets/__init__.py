@@ -1,0 +1,16 @@
+"""The live lab: panels over a bus in JupyterLab.
+
+Plain models hold the truth, and widgets show it: ipywidgets for controls, and what is drawn in the browser from
+numbered messages for the rest. One ticker asks them all ten times a second whether there is something new.
+"""
+
+from __future__ import annotations
+
+from .feed import EventFeed
+from .lab import Lab
+from .middleware_panel import MiddlewarePanel
+from .publish import PublishPanel
+from .rate import RateView
+from .subscriptions_panel import SubscriptionsPanel
+
+__all__ = ["EventFeed", "Lab", "MiddlewarePanel", "PublishPanel", "RateView", "SubscriptionsPanel"]
