@@ -60,6 +60,9 @@ if _TYPE_CHECKING:
     from .middleware import redact as redact
     from .middleware import sample as sample
     from .middleware import validate as validate
+    from .notebook import captured as captured
+    from .notebook import load_ipython_extension as load_ipython_extension
+    from .notebook import unload_ipython_extension as unload_ipython_extension
     from .parquet import read_parquet as read_parquet
     from .parquet import write_parquet as write_parquet
     from .plots import describe as describe
@@ -96,6 +99,12 @@ if _TYPE_CHECKING:
     from .taps import tap as tap
     from .taps import tap_asyncio as tap_asyncio
     from .taps import tap_logging as tap_logging
+    from .widgets import EventFeed as EventFeed
+    from .widgets import Lab as Lab
+    from .widgets import MiddlewarePanel as MiddlewarePanel
+    from .widgets import PublishPanel as PublishPanel
+    from .widgets import RateView as RateView
+    from .widgets import SubscriptionsPanel as SubscriptionsPanel
 
 __version__ = "0.1.0"
 
@@ -107,6 +116,7 @@ _LAZY = {
     "middleware": (
         "dedupe", "drop", "enrich", "iso_timestamp", "keep", "rate_limit", "redact", "sample", "validate",
     ),
+    "notebook": ("captured", "load_ipython_extension", "unload_ipython_extension"),
     "parquet": ("read_parquet", "write_parquet"),
     "plots": (
         "describe", "overview", "plot_causality", "plot_diff", "plot_funnel", "plot_handler_heatmap", "plot_latency",
@@ -118,6 +128,7 @@ _LAZY = {
         "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
     ),
     "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
+    "widgets": ("EventFeed", "Lab", "MiddlewarePanel", "PublishPanel", "RateView", "SubscriptionsPanel"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -7,18 +7,23 @@ exported page. Nothing here runs code of an event but its ``repr``, and that may
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from .markup import Child, Html, element, style
-from .naming import counted, short_repr
+from .naming import counted, on_one_line, short_repr
 
 LATEST = 10
 """Events that a card shows of a history."""
 
 WRAPPED = {"data", "value", "last error", "metadata", "handler"}
 """Columns whose text may be long."""
+
+EVENT_COLUMNS = ("seq", "time (UTC)", "type", "source", "scope", "data")
+
+VERBATIM = "tex2jax_ignore mathjax_ignore"
+"""Classes that keep a notebook from taking the text between two dollar signs for a formula."""
 
 SHEET = """
 .atlas-card{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);max-width:1000px}
@@ -60,6 +65,22 @@ def event_card(event: Any) -> str:
 def history_card(history: Any) -> str:
     """Return a history: how much of it there is, of which types, and its latest events."""
     return _card(*_history(list(history), history.dropped))
+
+
+def events_card(events: Sequence[Any], title: str) -> str:
+    """Return some events as a table, newest first, under a title."""
+    head = element("span", title, class_="dim")
+    return _card(head, _events(events) if events else None)
+
+
+def events_text(events: Sequence[Any], title: str) -> str:
+    """Return the same as lines of text, for a terminal; what would move its cursor is shown as it is written."""
+    if not events:
+        return title
+    rows = [EVENT_COLUMNS, *(tuple(map(on_one_line, _event_row(event))) for event in reversed(events))]
+    *widths, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = ("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows)
+    return "\n".join([title, *lines])
 
 
 def subscription_card(subscription: Any) -> str:
@@ -150,24 +171,22 @@ def _bus(bus: Any, *, opened: bool = False) -> Html:
 def _history(events: list[Any], dropped: int) -> list[Child]:
     lost = f", {dropped:,} pushed out" if dropped else ""
     shown = events[-LATEST:]
-    rows = [
-        (
-            event.seq,
-            moment(event.timestamp)[11:-4],
-            event.type_name,
-            event.source or "",
-            event.scope or "",
-            short_repr(event.data, 120),
-        )
-        for event in reversed(shown)
-    ]
-    titles = ("seq", "time (UTC)", "type", "source", "scope", "data")
     latest = f"latest {len(shown)} of {len(events):,}" if len(events) > len(shown) else "newest first"
     return [
         element("span", f"{counted(len(events), 'event')} kept{lost}", class_="dim"),
         _folded("by type", _counts(Counter(event.type_name for event in events))) if events else None,
-        _folded(latest, _table(titles, rows, {0}), opened=True) if events else None,
+        _folded(latest, _events(shown), opened=True) if events else None,
     ]
+
+
+def _events(events: Iterable[Any]) -> Html:
+    """Return events as a table, newest first."""
+    return _table(EVENT_COLUMNS, map(_event_row, reversed(list(events))), {0})
+
+
+def _event_row(event: Any) -> tuple[str, ...]:
+    time = moment(event.timestamp)[11:-4]
+    return str(event.seq), time, event.type_name, event.source or "", event.scope or "", short_repr(event.data, 120)
 
 
 def _subscriptions(subscriptions: Iterable[Any]) -> Html:
@@ -241,4 +260,4 @@ def _alarm(number: int, one: str, many: str = "") -> Child:
 
 
 def _card(*children: Child) -> str:
-    return str(element("div", style(SHEET), children, class_="atlas-card"))
+    return str(element("div", style(SHEET), children, class_=f"atlas-card {VERBATIM}"))

@@ -160,7 +160,7 @@ def to_frame(
     metadata = _objects(field["metadata"])
     arrays = [*columns.values(), *(values for _, values in payloads), metadata]
     frame = pd.DataFrame(dict(enumerate(arrays)), copy=False)
-    frame.columns = pd.Index([*columns, *(name for name, _ in payloads), "metadata"])  # names may repeat
+    frame.columns = pd.Index([*columns, *(_label(name) for name, _ in payloads), "metadata"])  # names may repeat
     return frame
 
 

@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 Child: TypeAlias = "Html | str | int | Iterable[Child] | None"
 
+REVERSING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that override the direction in which the text after them is shown."""
+
 
 class Html:
     """Finished HTML. Only `element` makes it."""
@@ -22,6 +25,9 @@ class Html:
         self.text = text
 
     def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
         return self.text
 
 
@@ -60,11 +66,15 @@ def style(sheet: str) -> Html:
 def escape(text: object) -> str:
     """Return text that is safe inside an element and inside a quoted attribute.
 
-    Characters that no document may hold are shown as U+FFFD, as browsers do.
+    Characters that no document may hold are shown as U+FFFD, as browsers do; so are those that reverse the text
+    around them, with which a source could pass for another one.
     """
     import html  # noqa: PLC0415 - its table of entities is a tenth of the import of atlas_lab
 
-    clean = "".join(char if char in "\t\n" or char.isprintable() or ord(char) > 159 else "\ufffd" for char in str(text))
+    clean = "".join(
+        char if char.isprintable() or char in "\t\n" or (ord(char) > 159 and char not in REVERSING) else "\ufffd"
+        for char in str(text)
+    )
     return html.escape(clean.encode("utf-8", "replace").decode(), quote=True)
 
 

@@ -49,6 +49,11 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def on_one_line(text: str) -> str:
+    """Return text with its line ends, and whatever else is no printable character, as Python writes them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as one line, its type and message."""
     message = message_of(error)

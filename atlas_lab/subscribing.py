@@ -82,7 +82,8 @@ class Subscribing(BusParts):
             One type, several, or None for every type.
         handler : callable of Event
             May be ``async def``: ``publish_async`` awaits it in order, ``publish`` starts it on the
-            running loop (see ``join``).
+            running loop (see ``join``). A function with an attribute ``__subscribed__`` has that called with
+            the subscription, as decorators that must know it do.
         weak : bool or None, default None
             How the bus holds the handler. None holds a bound method weakly, so that the bus never keeps
             its object alive, and everything else strongly until it is unsubscribed. True holds any
@@ -387,6 +388,7 @@ class Subscribing(BusParts):
             key=key,
             code=code_of(handler),
             created_at=self._clock(),
+            data_type=data_type,
         )
         home = running_loop(f"the async handler {subscription.handler_name}") if is_async(handler) else None
         call = bind(subscription, handler, weak)
@@ -405,6 +407,8 @@ class Subscribing(BusParts):
         subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
+        if type(handler) is FunctionType and "__subscribed__" in handler.__dict__:
+            handler.__dict__["__subscribed__"](subscription)
         return subscription
 
     def _start_later(self, subscription: Subscription, home: AbstractEventLoop, call: Slot) -> Slot:

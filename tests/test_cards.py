@@ -107,6 +107,17 @@ def test_any_text_comes_through_element(text):
     assert [char for char in shown if char in kept][: len(kept)] == kept[: len(kept)] or "\r" in text
 
 
+def test_text_that_reverses_what_follows_is_shown_as_a_mark():
+    """A source that is made to look like another one is seen not to be; letters that are written so stay."""
+    assert str(element("td", "a\u202egpj.exe\u2066 \u05d0\u200d")) == "<td>a\ufffdgpj.exe\ufffd \u05d0\u200d</td>"
+
+
+def test_no_formula_is_made_of_an_event():
+    """What stands between dollar signs is shown as it is."""
+    for card in all_cards(busy_bus("$x^2$")):
+        assert 'class="atlas-card tex2jax_ignore mathjax_ignore"' in card
+
+
 def test_what_cannot_be_shown_says_so():
     """A payload whose repr fails, or that is endless, or a time that is none, is no reason to show nothing."""
 

@@ -230,6 +230,8 @@ def test_text_that_utf8_cannot_hold_does_not_cost_the_frame():
     frame = to_frame([event("\ud800", source="\ud801", data={"t": "\ud802"})], data="expand", run="\ud803")
     assert frame["event_id"][0] == r"\ud800" and frame["source"][0] == r"\ud801" and frame["run"][0] == r"\ud803"
     assert frame["data.t"].dtype == object and frame["data.t"][0] == "\ud802"
+    (column,) = [name for name in to_frame([event("1", data={"\ud800": 1})], data="expand") if name.startswith("data.")]
+    assert column == r"data.\ud800"
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ SETTINGS = {
         "doNotDisturbMode": True,
         "fetchNews": "false",
     },
-    # Every cell is in the page, also those that are scrolled out of sight.
-    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    # Every cell and every output is in the page, also those that are scrolled out of sight.
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 10_000},
 }
 
 # The busy indicator says idle before the kernel is there; these objects do not. Resolves to the kernel's status.

@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import blinker
+from IPython.core.interactiveshell import InteractiveShell
+from ipywidgets import Output
 from matplotlib.figure import Figure
 
 import atlas_lab
@@ -129,6 +131,7 @@ RIGHT: dict[str, Callable[[World], Any]] = {
     "run": lambda world: world.history.to_frame(),
     "runs": lambda world: world.history.to_frame(),
     "scope_name": lambda world: "inner",
+    "shell": lambda world: InteractiveShell.instance(),
     "signals": lambda world: {"sent": blinker.Signal()},
     "type": lambda world: A,
     "types": lambda world: {A: dict},
@@ -230,4 +233,10 @@ def functions() -> dict[str, Call]:
         call = call_of(public(name), *OPTIONS.get(name, ()))
         if call.parameters:
             found[name] = call
+    found["captured"] = call_of(lambda world: captured_somewhere)
     return found
+
+
+def captured_somewhere(handler: Any, *, output: Any = None) -> Any:
+    """Call `captured`, which needs a widget where there is no notebook."""
+    return atlas_lab.captured(handler, output=Output() if output is None else output)
