@@ -8,6 +8,7 @@ import sys
 import threading
 from math import log
 
+import bm25s
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -94,8 +95,9 @@ def test_a_document_is_found_as_soon_as_it_is_added(knowledge):
 def test_equal_documents_come_in_the_order_in_which_they_were_added(bus):
     """The same question gets the same answer on every machine."""
     knowledge = KnowledgeBase(bus)
-    knowledge.add_texts(["same words here"] * 50)
-    assert [hit.document.id for hit in knowledge.retrieve("words", 7)] == [f"text-{number}" for number in range(1, 8)]
+    knowledge.add_texts(["same words here", "words", "no such thing"] * 200)
+    found = [hit.document.id for hit in knowledge.retrieve("words", 400)]
+    assert found == [f"text-{first + 3 * number}" for first in (2, 1) for number in range(200)]
 
 
 def test_related_words_find_one_another_but_count_for_less(bus):
@@ -167,6 +169,20 @@ def test_the_cause_is_kept(knowledge, bus):
     bus.subscribe(EventType.AGENT_TASK_ASSIGNED, lambda event: knowledge.retrieve("bus"))
     task = bus.publish(EventType.AGENT_TASK_ASSIGNED)
     assert [event.parent_id for event in bus.history["RETRIEVAL_COMPLETED"]] == [task]
+
+
+def test_a_document_that_comes_while_others_are_indexed_is_not_lost(knowledge, monkeypatch):
+    """The index that is made without it is not kept."""
+    index = bm25s.BM25.index
+
+    def add_meanwhile(self, *args, **options):
+        monkeypatch.setattr(bm25s.BM25, "index", index)
+        knowledge.add(Document("late", "A zebra."))
+        index(self, *args, **options)
+
+    monkeypatch.setattr(bm25s.BM25, "index", add_meanwhile)
+    knowledge.retrieve("bus")
+    assert [hit.document.id for hit in knowledge.retrieve("zebra")] == ["late"]
 
 
 def test_many_threads_add_and_ask(bus):

@@ -275,7 +275,7 @@ def test_pausing_stops_the_pieces_and_resuming_loses_none(make, bus):
     provider = Scripted(*"abcdefgh")
     provider.stepwise = True
     manager = make(provider)
-    paused = threading.Event()
+    paused, fourth = threading.Event(), threading.Event()
     bus.subscribe(EventType.STREAM_PAUSED, lambda event: paused.set())
 
     @bus.on(EventType.STREAM_CHUNK)
@@ -283,6 +283,8 @@ def test_pausing_stops_the_pieces_and_resuming_loses_none(make, bus):
         if event.data.text == "c":
             assert stream.pause()
             assert not stream.pause()
+        elif event.data.text == "d":
+            fourth.set()
 
     stream = manager.stream("p", "t", timeout=5)
     for _ in "abc":
@@ -291,6 +293,7 @@ def test_pausing_stops_the_pieces_and_resuming_loses_none(make, bus):
     assert stream.state == "paused"
     for _ in "defgh":
         provider.steps.release()
+    assert not fourth.wait(0.2)
     held = provider.given
     assert stream.resume()
     assert not stream.resume()
