@@ -433,7 +433,7 @@ def test_closing_stops_all_and_can_be_repeated(bus):
         agents.create(f"a{number}", lambda agent, task: agent.pause(60))
         agents.start(f"a{number}")
         agents.assign(f"a{number}")
-    agents.create("never started", plain)
+    agents.create("never started", plain, listens=EventType.STREAM_CHUNK)
     agents.close()
     agents.close()
     assert set(agents.agents.values()) == {"stopped"}

@@ -359,6 +359,19 @@ def test_a_failure_stops_what_is_behind_it_and_keeps_what_is_under_way(bus, engi
     assert error.parent_id == told(bus, EventType.WORKFLOW_NODE_EXITED)[0].id
 
 
+def test_an_executor_that_takes_no_work_fails_the_first_node_and_no_other_is_begun(bus):
+    """What was shut down says so at the first node that is ready; the second is left for who resumes."""
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    flow = Workflow("late")
+    for name in ("one", "two"):
+        flow.add(lambda: None, name=name, retries=3)
+    with WorkflowEngine(bus, executor) as engine, pytest.raises(WorkflowError, match="node 'one' .* after shutdown"):
+        engine.run(flow)
+    assert exits(bus) == [("one", 1, "failed")]
+    assert told(bus, EventType.WORKFLOW_ERROR)[0].data.unfinished == ["one", "two"]
+
+
 def test_retries_are_told_and_end(bus, engine):
     """Each attempt is an event, with the time to the next; the last failure is the node's."""
     calls = itertools.count(1)
