@@ -5,6 +5,7 @@
 PYTHON ?=
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+WORKERS ?= auto
 BENCH_ARGS ?=
 
 VENV := .venv
@@ -26,9 +27,9 @@ help: ## list these targets
 lab: $(STAMP) ## open JupyterLab on notebooks/ (more options: LAB_ARGS="--no-browser --port 8899")
 	$(BIN)/python -m jupyterlab --notebook-dir=notebooks $(ALLOW_ROOT) $(LAB_ARGS)
 
-# pytest comes last: its closing line ends the output.
+# One process for each core; a file's tests stay together. pytest comes last: its closing line ends the output.
 test: lint ## run everything that CI runs (part of it: .venv/bin/pytest tests/test_bus.py)
-	@$(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --cov --numprocesses=$(WORKERS) --dist=loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import floors, notebook rules
 	$(BIN)/ruff check --quiet
@@ -64,5 +65,5 @@ $(STAMP): pyproject.toml constraints.txt
 	  exit 1; \
 	fi; \
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$$python" -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[lab,test,bench,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[lab,atlas,test,bench,dev]' -c constraints.txt
 	@touch $@

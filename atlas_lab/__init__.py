@@ -99,6 +99,12 @@ if _TYPE_CHECKING:
     from .taps import tap as tap
     from .taps import tap_asyncio as tap_asyncio
     from .taps import tap_logging as tap_logging
+    from .widgets import EventFeed as EventFeed
+    from .widgets import Lab as Lab
+    from .widgets import MiddlewarePanel as MiddlewarePanel
+    from .widgets import PublishPanel as PublishPanel
+    from .widgets import RateView as RateView
+    from .widgets import SubscriptionsPanel as SubscriptionsPanel
 
 __version__ = "0.1.0"
 
@@ -122,6 +128,7 @@ _LAZY = {
         "interarrival", "middleware_funnel", "rates", "stream_quality", "transitions", "variants",
     ),
     "taps": ("LogEvent", "Tap", "TaskEvent", "tap", "tap_asyncio", "tap_logging"),
+    "widgets": ("EventFeed", "Lab", "MiddlewarePanel", "PublishPanel", "RateView", "SubscriptionsPanel"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -18,6 +18,8 @@ from .events import Event, EventType, check_event_types, event_type_name
 if TYPE_CHECKING:
     import pandas as pd
 
+_FEW = 256  # events that are found faster one by one than by walking from an end
+
 
 class History(Sequence[Event[Any]]):
     """The latest events of a bus, oldest first.
@@ -89,6 +91,58 @@ class History(Sequence[Event[Any]]):
         check_count("n", n, 0)
         with self._lock:
             newest = list(islice(reversed(self._events), n))
+        newest.reverse()
+        return newest
+
+    @property
+    def seqs(self) -> range:
+        """The numbers of the events that are kept; those of `between` are never others.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus(history_limit=2)
+        >>> for _ in range(5):
+        ...     _ = bus.publish(EventType.SYSTEM_HEALTH)
+        >>> bus.history.seqs
+        range(4, 6)
+        """
+        with self._lock:
+            return range(self._accepted - len(self._events) + 1, self._accepted + 1)
+
+    def between(self, first: int, last: int) -> list[Event[Any]]:
+        """Return the kept events numbered `first` to `last`, both included, oldest first.
+
+        A few events are found at once, wherever they are: a view reads what it shows, and no more.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a number is not an int, or is negative.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus(history_limit=3)
+        >>> for step in range(5):
+        ...     _ = bus.publish(EventType.SYSTEM_HEALTH, step)
+        >>> [(event.seq, event.data) for event in bus.history.between(1, 4)]
+        [(3, 2), (4, 3)]
+        """
+        check_count("first", first, 0)
+        check_count("last", last, 0)
+        with self._lock:
+            events = self._events
+            kept = len(events)
+            oldest = self._accepted - kept + 1
+            start, stop = max(first - oldest, 0), min(last - oldest + 1, kept)
+            if stop <= start:
+                return []
+            if stop - start <= _FEW:
+                return list(map(events.__getitem__, range(start, stop)))
+            if start < kept - stop:
+                return list(islice(events, start, stop))
+            newest = list(islice(reversed(events), kept - stop, kept - start))
         newest.reverse()
         return newest
 

@@ -53,7 +53,7 @@ def stamp(*packages: str) -> Stamp:
     parts = (
         f"{platform.python_implementation()} {platform.python_version()}{free_threaded}",
         f"{platform.system()} {platform.machine()}",
-        _processor(),
+        processor(),
         f"{os.cpu_count()} cores",
     )
     return {
@@ -69,7 +69,7 @@ def load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the name of the processor; "" where nothing tells it."""
     if sys.platform != "linux":
         return platform.processor()

@@ -27,6 +27,9 @@ class Html:
     def __str__(self) -> str:
         return self.text
 
+    def _repr_html_(self) -> str:
+        return self.text
+
 
 def element(name: str, *children: Child, **attributes: str | bool) -> Html:
     """Return an element with everything inside it escaped.

@@ -100,6 +100,31 @@ class Middleware:
         """Whether the entry is still part of the bus, switched on or off."""
         return self in self._pipeline.entries
 
+    def move(self, before: Middleware | str | None = None) -> None:
+        """Take another place in the order, from the next event on; counts go on.
+
+        Parameters
+        ----------
+        before : Middleware or str, optional
+            The entry, or the name of it, to stand in front of; at the end by default.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `before` is not an entry of this bus, or this entry was removed.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus
+        >>> bus = EventBus()
+        >>> first = bus.add_middleware(lambda event: event, name="first")
+        >>> second = bus.add_middleware(lambda event: event, name="second")
+        >>> second.move(before="first")
+        >>> [entry.name for entry in bus.middleware]
+        ['second', 'first']
+        """
+        self._pipeline.move(self, before)
+
     def remove(self) -> bool:
         """Take the entry out for good. True the first time, False after."""
         return self._pipeline.remove(self)
@@ -254,10 +279,7 @@ class Pipeline:
         if is_async(function):
             raise TypeError(f"middleware runs inside publish and cannot be async, got {callable_name(function)}")
         name = text_or_none("name", name)
-        if before is not None and not is_kind(before, Middleware):
-            if not is_kind(before, str):
-                raise refuse("before", before, "a Middleware, or the name of one")
-            before = text_or_none("before", before)
+        before = _entry_or_name(before)
         with self.lock:
             return self._add(function, name, before)
 
@@ -272,6 +294,30 @@ class Pipeline:
         entries.insert(place, entry)
         self._change(tuple(entries))
         return entry
+
+    def move(self, entry: Middleware, before: Middleware | str | None = None) -> None:
+        """Put an entry in front of another one, or at the end.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `before` or `entry` is not an entry of this pipeline.
+        """
+        before = _entry_or_name(before)
+        with self.lock:
+            self._move(entry, before)
+
+    def _move(self, entry: Middleware, before: Middleware | str | None) -> None:
+        if entry not in self.entries:
+            raise ValueError(
+                f"middleware {entry.name!r} was removed from its bus; add it again with bus.add_middleware"
+            )
+        follower = None if before is None else self.entries[self._find(before)]
+        if follower is entry:
+            return
+        entries = [other for other in self.entries if other is not entry]
+        entries.insert(len(entries) if follower is None else entries.index(follower), entry)
+        self._change(tuple(entries))
 
     def remove(self, entry: Middleware) -> bool:
         """Take an entry out. True if it was there."""
@@ -328,3 +374,11 @@ class Pipeline:
     def _free_name(self, name: str) -> str:
         taken = {entry.name for entry in self.entries}
         return next(free for n in count(1) if (free := name if n == 1 else f"{name} ({n})") not in taken)
+
+
+def _entry_or_name(before: object) -> Middleware | str | None:
+    if before is None or is_kind(before, Middleware):
+        return before
+    if not is_kind(before, str):
+        raise refuse("before", before, "a Middleware, or the name of one")
+    return text_or_none("before", before)

@@ -54,9 +54,14 @@ class Log(Generic[Row]):
         self.ticks = repeat(None, sys.maxsize)
 
     @property
+    def written(self) -> int:
+        """How many rows were ever written."""
+        return sys.maxsize - length_hint(self.ticks)
+
+    @property
     def pushed_out(self) -> int:
         """How many rows made room for later ones."""
-        return max(0, sys.maxsize - length_hint(self.ticks) - len(self.rows))
+        return max(0, self.written - len(self.rows))
 
 
 class Tape:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, SupportsIndex
 from .arguments import check_count, check_kind, refuse, text_or_none
 from .cards import recording_card
 from .errors import BusClosedError
-from .events import Event
+from .event_record import EventRecord, durations_of, record_of
+from .events import Event, EventId
 from .history import History
 from .naming import attribute_of, counted
 from .recorder import Recorder, ScopeEvent, Tape
@@ -201,6 +202,61 @@ class Recording:
         from .recorded import middleware_frame  # noqa: PLC0415 - as above
 
         return middleware_frame(list(self._tape.steps.rows), self.name, self._origin)
+
+    def about(self, event_id: EventId) -> EventRecord:
+        """Return what is kept of one event: the calls of handlers and the steps of middleware, on all buses.
+
+        It builds no frame, so that a view can ask for it while events come in.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus(name="run")
+        >>> _ = bus.subscribe(EventType.STREAM_CHUNK, lambda event: 1 / 0, name="divide")
+        >>> with bus.record() as run:
+        ...     chunk = bus.publish(EventType.STREAM_CHUNK)
+        >>> [(call.handler, call.outcome, call.error) for call in run.about(chunk).calls]
+        [('divide', 'error', 'ZeroDivisionError: division by zero')]
+        """
+        return record_of(self._tape, event_id)
+
+    def durations(self, after: int = 0, most: int = 2000) -> tuple[int, list[int]]:
+        """Return how long calls of handlers took, newest first, without building a frame.
+
+        Parameters
+        ----------
+        after : int, default 0
+            Calls that were recorded since: what an earlier call of this method returned first.
+        most : int, default 2000
+            If there are more, evenly spaced ones of them stand for all.
+
+        Returns
+        -------
+        int
+            How many calls were recorded so far.
+        list of int
+            Nanoseconds. Calls that were skipped took none, and are left out.
+
+        Examples
+        --------
+        >>> from atlas_lab import EventBus, EventType
+        >>> bus = EventBus()
+        >>> _ = bus.subscribe(EventType.STREAM_CHUNK, lambda event: None)
+        >>> with bus.record() as run:
+        ...     _ = bus.publish(EventType.STREAM_CHUNK)
+        ...     seen, first = run.durations()
+        ...     _ = bus.publish(EventType.STREAM_CHUNK)
+        >>> seen, len(first), len(run.durations(after=seen)[1])
+        (1, 1, 1)
+        """
+        check_count("after", after, 0)
+        check_count("most", most, 1)
+        return durations_of(self._tape, after, most)
+
+    @property
+    def written(self) -> int:
+        """How many calls of handlers and steps of middleware were recorded so far; tells whether there are new ones."""
+        return self._tape.deliveries.written + self._tape.steps.written
 
     def _events(self) -> list[Event[Any]]:
         own = sorted(self._tape.own, key=attrgetter("seq"))

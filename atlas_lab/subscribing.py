@@ -388,6 +388,7 @@ class Subscribing(BusParts):
             key=key,
             code=code_of(handler),
             created_at=self._clock(),
+            data_type=data_type,
         )
         home = running_loop(f"the async handler {subscription.handler_name}") if is_async(handler) else None
         call = bind(subscription, handler, weak)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from .cards import subscription_card
 from .events import Event, event_type_name
-from .naming import code_location, describe, on_one_line
+from .naming import code_location, counted, describe, on_one_line
 
 SKIPPED = object()
 """What a slot returns that did not call its handler."""
@@ -73,6 +73,8 @@ class Subscription:
         When it was subscribed, in seconds since the epoch by the bus's clock.
     isolated : bool
         Whether its errors are kept from the publisher also under ``on_error="raise"``.
+    data_type : type or None
+        What payloads are checked against; see ``bus.subscribe``.
 
     Examples
     --------
@@ -86,8 +88,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "__weakref__", "_misses", "active", "awaited", "code", "created_at", "dispatches", "errors", "event_types",
-        "filters", "handler_name", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
+        "__weakref__", "_misses", "active", "awaited", "code", "created_at", "data_type", "dispatches", "errors",
+        "event_types", "filters", "handler_name", "isolated", "key", "last_error", "paused", "places", "priority", "rank",
         "recover", "signals", "slot", "starting",
     )  # fmt: skip
 
@@ -102,6 +104,7 @@ class Subscription:
         key: object = None,
         code: CodeType | None = None,
         created_at: float = 0.0,
+        data_type: Any = None,
     ) -> None:
         self.signals = signals
         self.event_types = event_types
@@ -111,6 +114,7 @@ class Subscription:
         self.key = key
         self.code = code
         self.created_at = created_at
+        self.data_type = data_type
         self.active = False
         self.paused = False
         self.isolated = False
@@ -192,7 +196,8 @@ class Subscription:
         types = ", ".join(map(event_type_name, self.event_types)) or "every type"
         state = "paused" if self.paused else "active" if self.active else "ended"
         errors = f", {self.errors} failed" if self.errors else ""
-        return f"<Subscription {on_one_line(self.handler_name)} to {on_one_line(types)}: {state}, {self.calls} calls{errors}>"
+        told = f"{on_one_line(self.handler_name)} to {on_one_line(types)}"
+        return f"<Subscription {told}: {state}, {counted(self.calls, 'call')}{errors}>"
 
 
 class Route:

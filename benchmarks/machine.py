@@ -5,10 +5,10 @@ import platform
 import sys
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import psutil
+
+from atlas_lab.machine import processor, stamp
 
 PACKAGES = ("atlas_lab", "blinker", "msgspec", "psygnal", "pyee", "eventkit", "reactivex", "PyDispatcher", "bubus")
 FRAMES_PACKAGES = ("numpy", "pandas", "pyarrow")
@@ -19,21 +19,16 @@ QUIET_WIDTH = 0.15  # of the interval of one and the same thing
 
 def about():
     """Return versions and hardware, in the words of pyperf where it has some."""
-    known = {
+    versions = stamp(*PACKAGES, *FRAMES_PACKAGES)["versions"]
+    return {
         "python_version": platform.python_version(),
         "python_implementation": sys.implementation.name,
         "gil": "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off",
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": psutil.cpu_count() or 1,
-        "cpu_model_name": _cpu_model(),
+        "cpu_model_name": processor() or platform.machine(),
         "date": datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
-    }
-    for package in (*PACKAGES, *FRAMES_PACKAGES):
-        try:
-            known[f"version_{package}"] = version(package)
-        except PackageNotFoundError:
-            known[f"version_{package}"] = "none"
-    return known
+    } | {f"version_{package}": found or "none" for package, found in versions.items()}
 
 
 class Watch:
@@ -82,16 +77,6 @@ def unquiet(known, width):
     if width > QUIET_WIDTH:
         reasons.append(f"the interval of what all is compared with is {width:.0%} wide, over {QUIET_WIDTH:.0%}")
     return reasons
-
-
-def _cpu_model():
-    """Return the name of the processor."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return (names or [platform.processor()])[0] or platform.machine()
 
 
 def _busy():

@@ -36,22 +36,22 @@ PAIRS = [
 
 
 def text(cells, known, program):
-    """Return all tables of one program, ``publish`` or ``frames``, as text."""
+    """Return all tables of one program, ``publish``, ``frames`` or ``live``, as text."""
     mine = {section: about for section, about in known.items() if about["program"] == program}
     about = next(iter(mine.values()))
     cells = {key: cell for key, cell in cells.items() if key[0] in mine}
     parts = [header(about, noise(cells, program))]
-    parts += _frames(cells) if program == "frames" else _publish(cells)
+    parts += {"frames": _frames, "live": _live, "publish": _publish}[program](cells)
     return "\n\n".join(parts) + "\n"
 
 
 def noise(cells, program):
     """Return the width of the interval of what all is compared with, as a share of its median."""
-    peer, setting = {"publish": (BLINKER, 1), "frames": ("keep", None)}[program]
+    peer, setting = {"publish": (BLINKER, 1), "frames": ("keep", None), "live": ("no view", 1)}[program]
     return max(
         interval(cell.readings).width
         for (section, name, number), cell in cells.items()
-        if section in {"handlers", "frames"} and name == peer and setting in {None, number}
+        if section in {"handlers", "frames", "live"} and name == peer and setting in {None, number}
     )
 
 
@@ -218,6 +218,33 @@ def _frames(cells):
         for (section, way, size), cell in cells.items()
         if section == "frames" and way == fast and ("frames", slow, size) in cells
     )
+
+
+def _live(cells):
+    """What views cost the publisher, beside their goals, and how far behind they are."""
+    lines = []
+    for (section, way, setting), cell in cells.items():
+        if section != "live" or ("live lag", way, setting) not in cells:
+            continue
+        asked = cell.notes["asked"]
+        pace = f"at {asked:,} events/s" if asked else "as fast as it goes"
+        slower = _more(cells, "live", way, setting)
+        lag = interval(cells["live lag", way, setting].readings).scaled(1e3)
+        messages = max(cells["live messages", way, setting].readings)
+        reached = interval(cells["live rate", way, setting].readings).median
+        limit = 5 if asked else 10
+        cpu = "" if asked else f", processor time {_spread(_more(cells, 'live cpu', way, setting))} % more"
+        lines.append(
+            f"{way:20} {pace:24} reached {reached:>9,.0f} /s   publishing slower by {_spread(slower)} % (goal: < {limit} %){cpu}"
+            f"   lag p95 {_spread(lag)} ms (goal: < 100 ms)   {messages:.1f} messages/s (goal: <= 20)"
+        )
+    yield "\n".join(lines)
+
+
+def _more(cells, section, way, setting):
+    """Return by how many percent something is more with views than without."""
+    base = cells[section, way.replace("views", "no view"), setting]
+    return paired(lambda one, other: (one / other - 1) * 100, cells[section, way, setting], base)
 
 
 def main(argv=None):

@@ -19,15 +19,16 @@ from atlas_lab.testing.contract.lacking import give_up
 settings.register_profile("mutants", max_examples=3, deadline=None, derandomize=True, database=None)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    # Many tests collect garbage, which takes as long as there are objects. Those from before the tests are none of it.
-    gc.collect()
-    gc.freeze()
-
-
 def pytest_configure(config: pytest.Config) -> None:
     # Told of --cov, nbval would trace every kernel too, and the notebooks measure time.
     config.option.cov_source = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_its_own() -> None:
+    """Keep what there is before a module out of the collections of its tests, which take as long as there are objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ Run it on notebooks or on folders of them: ``python -m tests.notebook_rules note
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -16,8 +17,6 @@ from typing import Any, NamedTuple
 
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
-
-import atlas_lab
 
 FEWEST_CELLS, MOST_CELLS = 15, 30
 LONGEST_INTRODUCTION = 6
@@ -35,6 +34,8 @@ VERBS = frozenset(
 
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip", "raises-exception"}
 UNCOMPARED_COMMENTS = {"NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP"}
+SYSTEMS = {"atlas_lab.atlas", "atlas_lab.patterns"}
+"""Packages whose names are public too, each under its own."""
 INSTALLERS = {"conda", "mamba", "micromamba", "pip", "uv"}
 
 LEAKS = {
@@ -101,10 +102,11 @@ def texts(output: Any) -> Iterator[str]:
 
 
 @cache
-def public_names() -> frozenset[str]:
-    """Return the names that atlas_lab offers; a module of its own is where one of them is made, not one of them."""
-    names = {name for name in dir(atlas_lab) if not name.startswith("_")}
-    return frozenset(name for name in names if not isinstance(getattr(atlas_lab, name), ModuleType))
+def public_names(package: str = "atlas_lab") -> frozenset[str]:
+    """Return the names that a package offers; a module of its own is where one of them is made, not one of them."""
+    module = importlib.import_module(package)
+    names = {name for name in dir(module) if not name.startswith("_")}
+    return frozenset(name for name in names if not isinstance(getattr(module, name), ModuleType))
 
 
 def check(notebook: Any) -> list[Problem]:
@@ -160,8 +162,9 @@ def imports_public_names(cells: list[Cell]) -> Iterator[Problem]:
                 private = [one.name for one in node.names if one.name.startswith("atlas_lab.")]
             elif isinstance(node, ast.ImportFrom):
                 path = (node.module or "").split(".")
-                used = {path[1]} if path[1:] else {one.name for one in node.names}
-                private = sorted(used - public_names()) if path[0] == "atlas_lab" else []
+                package = node.module if node.module in SYSTEMS else "atlas_lab"
+                used = {path[1]} if path[1:] and package == "atlas_lab" else {one.name for one in node.names}
+                private = sorted(used - public_names(package)) if path[0] == "atlas_lab" else []
             else:
                 is_ours = isinstance(node.value, ast.Name) and node.value.id == "atlas_lab"
                 private = [node.attr] if is_ours and node.attr not in public_names() else []

@@ -13,7 +13,19 @@ import pytest
 from PIL import Image
 from pyperf import BenchmarkSuite
 
-from benchmarks import bench_frames, bench_publish, commands, figure, machine, peers, readme, report, storage, threads
+from benchmarks import (
+    bench_frames,
+    bench_live,
+    bench_publish,
+    commands,
+    figure,
+    machine,
+    peers,
+    readme,
+    report,
+    storage,
+    threads,
+)
 from benchmarks.estimates import interval, line, paired, ratio
 from benchmarks.goals import goals
 from benchmarks.harness import Cell, Way, measure, way
@@ -373,3 +385,28 @@ def test_handlers_have_names_of_their_own():
     """Blinker keeps one entry for one function, bubus warns of equal names: each handler is another."""
     made = make_handlers(3)
     assert len({handler.__name__ for handler in made}) == len(set(made)) == 3
+
+
+def test_live_views_are_measured_and_shown_in_the_same_style(tmp_path, capsys):
+    """What a feed costs is compared with no feed at the same pace, and told beside its goals."""
+    path = tmp_path / "live.json"
+    bench_live.main(["--rounds", "2", "--seconds", "0.25", "--json", str(path)])
+    told = capsys.readouterr().out
+    cells, known = storage.load(path)
+    assert known["live"]["program"] == "live"
+    for shown in bench_live.WAYS:
+        for pace in range(3):
+            assert len(cells["live", shown, pace].readings) == 2
+            assert (("live lag", shown, pace) in cells) == ("no view" not in shown)
+    assert min(cells["live messages", "views", 0].readings) > 0
+    assert told.count("lag p95") == told.count("(goal: < 100 ms)") == 6
+
+
+def test_a_lag_is_counted_from_the_publish():
+    """Nobody sees an event before it was sent, or much later than the next tick."""
+    spent, rate, lags, messages = bench_live.run(False, 2000, 0.5, random.Random(0))
+    assert set(spent) == {True, False}
+    assert 1000 < rate < 2500
+    assert 0 < messages <= 20
+    assert min(lags) >= 0
+    assert max(lags) < 5

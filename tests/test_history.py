@@ -94,3 +94,28 @@ def test_a_history_becomes_a_frame():
     assert frame.equals(atlas_lab.to_frame(list(bus.history), data="expand", run="a"))
     assert len(frame) == 2
     assert bus.history.to_frame().equals(atlas_lab.to_frame(list(bus.history)))
+
+
+@pytest.mark.parametrize("limit, kept", [(None, 3000), (1000, 1000), (10, 10), (0, 0)])
+def test_events_are_found_by_number(limit, kept):
+    """Few or many, near an end or in the middle: those that are kept, oldest first."""
+    bus = EventBus(limit)
+    for step in range(3000):
+        bus.publish(CHUNK, step)
+    history = bus.history
+    assert history.seqs == range(3001 - kept, 3001)
+    for first, last in [(1, 3000), (0, 5), (2995, 9999), (1400, 1600), (100, 2000), (1500, 2990), (7, 6), (5000, 6000)]:
+        expected = [seq for seq in range(first, last + 1) if seq in history.seqs]
+        assert [event.seq for event in history.between(first, last)] == expected
+    history.clear()
+    assert (history.seqs, history.between(1, 9999)) == (range(3001, 3001), [])
+    bus.publish(CHUNK)
+    assert [event.seq for event in history.between(1, 9999)] == ([3001] if kept else [])
+
+
+def test_wrong_numbers_are_refused():
+    """The message names the argument."""
+    with pytest.raises(TypeError, match="first must be an int"):
+        History().between("1", 2)
+    with pytest.raises(ValueError, match="last must be 0 or more"):
+        History().between(1, -2)

@@ -50,7 +50,9 @@ def good_notebook():
     """Make a notebook that keeps every rule, with a figure, a checked output and an assert."""
     cells = [
         new_markdown_cell("# Count what a bus was told\n\nHow many events does it keep?"),
-        new_code_cell("import atlas_lab\nfrom random import Random\nfrom atlas_lab import EventType"),
+        new_code_cell(
+            "import atlas_lab\nfrom random import Random\nfrom atlas_lab import EventType\nfrom atlas_lab.atlas import Node"
+        ),
     ]
     for step in range(6):
         cells += [new_markdown_cell(f"## Step {step}\n\nBecause of this."), new_code_cell(f"rng = Random({step})")]
@@ -98,6 +100,8 @@ BREAKAGES = {
     "a private name": ("public names", code("from atlas_lab import _secret")),
     "an inner module": ("public names", code("import atlas_lab.bus")),
     "a name of an inner module": ("public names", code("from atlas_lab.errors import describe")),
+    "a private name of a system": ("public names", code("from atlas_lab.atlas import _LAZY")),
+    "an inner module of a system": ("public names", code("from atlas_lab.atlas.workflow import Node")),
     "a private attribute": ("public names", code("atlas_lab._secret")),
     "a private name inside a cell magic": ("public names", code("%%time\nfrom atlas_lab import _secret")),
     "sys.path": ("setup", code("import sys\nsys.path.append('..')")),

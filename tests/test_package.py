@@ -109,7 +109,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     """Users get the code, its types, its licence and its data: no tests, notebooks or scripts."""
     with zipfile.ZipFile(built[1]) as wheel:
         names = set(wheel.namelist())
-    code = {str(path.relative_to(ROOT)) for path in (ROOT / "atlas_lab").rglob("*") if path.suffix in {".py", ".js"}}
+    code = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "atlas_lab").rglob("*") if path.suffix in {".py", ".js", ".css"}
+    }
     code = {name.removeprefix("atlas_lab/testing/plugin/") for name in code}
     info = f"atlas_lab-{atlas_lab.__version__}.dist-info"
     shipped = {name for name in names if not name.startswith(info)}

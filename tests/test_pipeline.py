@@ -262,6 +262,75 @@ def test_what_cannot_be_an_entry_is_refused(function, options, message):
     assert bus.middleware == ()
 
 
+def three_entries() -> tuple[EventBus, list]:
+    bus = EventBus()
+    return bus, [bus.add_middleware(pass_on, name=name) for name in ("first", "second", "third")]
+
+
+@pytest.mark.parametrize(
+    "moved, before, order",
+    [
+        ("third", "first", ["third", "first", "second"]),
+        ("first", "third", ["second", "first", "third"]),
+        ("first", None, ["second", "third", "first"]),
+        ("third", None, ["first", "second", "third"]),
+        ("second", "second", ["first", "second", "third"]),
+        ("second", "third", ["first", "second", "third"]),
+    ],
+)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_an_entry_moves_to_another_place(moved, before, order, by_name):
+    """The next event meets the entries in their new order, and what they counted stays."""
+    bus, entries = three_entries()
+    named = {entry.name: entry for entry in entries}
+    publish_many(bus, 2)
+    named[moved].move(before if by_name or before is None else named[before])
+    assert [entry.name for entry in bus.middleware] == order
+    publish_many(bus, 1)
+    assert [entry.stats.passed for entry in entries] == [3, 3, 3]
+
+
+def test_an_entry_moved_under_way_lets_the_event_finish_in_the_old_order():
+    """Each entry sees an event once, also while their order is changed."""
+    bus, met = EventBus(), []
+
+    def note(name):
+        def noted(event):
+            met.append(name)
+            if name == "first" and event.data == 0:
+                entries["third"].move(before="first")
+            return event
+
+        return noted
+
+    entries = {name: bus.add_middleware(note(name), name=name) for name in ("first", "second", "third")}
+    publish_many(bus, 2)
+    assert met == ["first", "second", "third", "third", "first", "second"]
+    assert [entry.stats.seen for entry in entries.values()] == [2, 2, 2]
+
+
+def test_an_entry_that_is_off_moves_and_stays_off():
+    """A place is a place, switched on or not."""
+    bus, (first, _, third) = three_entries()
+    third.enabled = False
+    third.move(before=first)
+    publish_many(bus, 1)
+    assert [(entry.name, entry.stats.seen) for entry in bus.middleware] == [("third", 0), ("first", 1), ("second", 1)]
+
+
+def test_a_move_that_cannot_be_is_refused_and_changes_nothing():
+    """The message names what is there, or says that the entry itself is gone."""
+    bus, (first, second, third) = three_entries()
+    with pytest.raises(ValueError, match="^before names no middleware of this bus: 'lost'; there are: 'first', "):
+        first.move(before="lost")
+    with pytest.raises(TypeError, match="^before must be a Middleware, or the name of one, got int 1$"):
+        first.move(before=1)
+    third.remove()
+    with pytest.raises(ValueError, match="^middleware 'third' was removed from its bus; add it again with "):
+        third.move(before=first)
+    assert bus.middleware == (first, second)
+
+
 def test_an_entry_shows_what_it_is():
     """Name, state and counts, for whoever looks at it in a notebook."""
     bus = EventBus()

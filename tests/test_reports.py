@@ -178,7 +178,7 @@ def test_a_subscription_shows_itself(state):
         token.pause()
     elif state == "ended":
         token()
-    assert repr(token) == f"<Subscription divide to STREAM_CHUNK, Order.PLACED: {state}, 1 calls>"
+    assert repr(token) == f"<Subscription divide to STREAM_CHUNK, Order.PLACED: {state}, 1 call>"
 
 
 def test_a_subscription_that_failed_shows_it():
@@ -186,7 +186,7 @@ def test_a_subscription_that_failed_shows_it():
     bus = EventBus()
     token = bus.subscribe(None, lambda event: 1 // event.data, name="divide", where=lambda event: event.type is CHUNK)
     bus.publish(CHUNK, 0)
-    assert repr(token) == "<Subscription divide to every type: active, 1 calls, 1 failed>"
+    assert repr(token) == "<Subscription divide to every type: active, 1 call, 1 failed>"
 
 
 def test_a_bus_shows_itself():

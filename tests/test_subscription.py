@@ -86,3 +86,15 @@ def test_what_belongs_to_no_subscription_stands_in_front_of_all():
     route = Route(tokens, (Collector(), Collector(), Collector()))
     assert [route.position(slot) for slot in route.slots] == [-1, -1, -1, 0, 1]
     assert [route.position(slot) for slot in (None, print)] == [-1, -1]
+
+
+def test_a_token_knows_the_type_that_payloads_are_checked_against():
+    """Tools can offer a form for it; the annotation of a handler counts as well as the argument."""
+    bus = EventBus()
+    assert bus.subscribe(CHUNK, handle).data_type is None
+    assert bus.subscribe(CHUNK, handle, data_type=dict).data_type is dict
+
+    @bus.on(CHUNK)
+    def typed(event: Event[int]) -> None: ...
+
+    assert bus.subscriptions()[-1].data_type is int

@@ -173,6 +173,8 @@ class OpenNotebook:
             name = re.sub(r"\W+", "_", self.name.removesuffix(".ipynb"))
             height = self.page.evaluate("() => document.querySelector('.jp-WindowedPanel-inner').scrollHeight")
             self.page.set_viewport_size({"width": 1280, "height": min(int(height) + 200, 12000)})
+            self.page.evaluate("() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0; }")
+            self.page.wait_for_timeout(500)  # until it is drawn at its new place
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 

@@ -393,7 +393,7 @@ def interrupting_at(number):
 def test_an_interrupt_gives_back_the_rounds_that_were_complete(experiment):
     """An hour of measuring is not lost because somebody needs the machine."""
     with pytest.warns(RuntimeWarning, match=r"rounds that were complete, \d+ of 100000") as caught:
-        frame = experiment(interrupting_at(2000), handlers=(1, 2), rounds=100_000)
+        frame = experiment(interrupting_at(500), handlers=(1, 2), rounds=100_000)
     assert caught[0].filename == __file__
     rounds = frame["round"].max() + 1
     assert 0 < rounds < 100_000

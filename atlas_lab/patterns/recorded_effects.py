@@ -1,0 +1,88 @@
+"""The effects of a run, read from recorded events, and given again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from atlas_lab import AtlasLabError, EventType
+
+from .effect_events import EffectCompleted
+from .interpreting import Effect, EffectFailedError, EffectRefusedError
+from .sources import Source, events_of, types_by_name
+
+
+class ReplayError(AtlasLabError, RuntimeError):
+    """A program asks for something else than the recorded one did."""
+
+
+class Recorded:
+    """The effects of one run and what came of them, to be given again.
+
+    Attributes
+    ----------
+    run : str
+    completed : list of EffectCompleted
+        In the order in which they were asked for.
+    """
+
+    def __init__(self, run: str, completed: list[EffectCompleted]) -> None:
+        self.run = run
+        self.completed = completed
+
+    def interpret(self, effect: Effect, number: int) -> object:
+        """Return the recorded result of an effect, or raise what it raised.
+
+        Raises
+        ------
+        ReplayError
+            If another effect was recorded in its place, or none.
+        """
+        if number > len(self.completed):
+            raise ReplayError(
+                f"effect {number} is {effect!r:.200}, but {self.run} asked for {len(self.completed)} only; the program is "
+                "not the one that was recorded, or decides by something that is no effect"
+            )
+        told = self.completed[number - 1]
+        if told.effect != effect:
+            raise ReplayError(
+                f"effect {number} is {effect!r:.200}, but {self.run} asked for {told.effect!r:.200}; the program is not "
+                "the one that was recorded, or decides by something that is no effect"
+            )
+        if told.outcome == "refused":
+            raise EffectRefusedError(effect, told.error or "")
+        if told.outcome == "failed":
+            kind = told.error_type or "Exception"
+            raise EffectFailedError(effect, kind, (told.error or "").removeprefix(f"{kind}: "))
+        return told.result
+
+
+def recorded_effects(source: Source, name: str, run: str | None = None) -> Recorded:
+    """Return what was recorded of a run.
+
+    Parameters
+    ----------
+    source : bus, history, iterable of Event, or DataFrame
+    name : str
+        Of the program, of which the latest run is taken that was performed, unless `run` is given.
+    run : str, optional
+
+    Raises
+    ------
+    LookupError
+        If there is no such run, or its first effects are gone.
+    """
+    runs: dict[str, list[EffectCompleted]] = {}
+    for event in events_of(source, types_by_name([EventType.EFFECT_COMPLETED, EventType.COMMAND_EXECUTED])):
+        told: Any = event.data
+        if getattr(told, "mode", None) == "perform":
+            runs.setdefault(told.run, []).extend([told] if isinstance(told, EffectCompleted) else [])
+    if run is None:
+        mine = [one for one in runs if one.rpartition("/")[2].rpartition("-")[0] == name]
+        run = mine[-1] if mine else None
+    if run is None or run not in runs:
+        known = ", ".join(runs) or "none"
+        raise LookupError(f"no run {run or f'of {name}'} is recorded; runs: {known}")
+    completed = sorted(runs[run], key=lambda one: one.number)
+    if [one.number for one in completed] != list(range(1, len(completed) + 1)):
+        raise LookupError(f"of {run}, only effects {', '.join(str(one.number) for one in completed)} are recorded")
+    return Recorded(run, completed)

@@ -1,0 +1,256 @@
+"""The whole lab in a real browser: published from, switched, paused, run again, and used by keyboard alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.feed_pages import notebook_of, picture, run_cell, set_theme
+
+SETUP = """
+import logging, threading
+from dataclasses import dataclass
+from ipywidgets.widgets.widget import _instances
+from atlas_lab import Event, EventBus, EventType, Lab, drop, iso_timestamp
+logging.getLogger("atlas_lab").setLevel(logging.CRITICAL)
+
+@dataclass
+class Chunk:
+    text: str
+    index: int
+
+bus = EventBus(name="run")
+bus.add_middleware(iso_timestamp)
+bus.add_middleware(drop(EventType.SYSTEM_HEALTH), name="drop heartbeat")
+
+@bus.on(EventType.STREAM_CHUNK)
+def show(event: Event[Chunk]): ...
+
+@bus.on(EventType.AGENT_STARTED)
+def fragile(event):
+    raise ValueError("no such tool 'grep'")
+
+for number in range(40):
+    bus.publish(EventType.STREAM_CHUNK, {"text": "word", "index": number}, source="model")
+    if number % 8 == 0:
+        bus.publish(EventType.SYSTEM_HEALTH)
+bus.publish(EventType.AGENT_STARTED, {"agent": "planner"}, source="boss")
+"""
+
+SHOW = "lab = Lab(bus)\nlab"
+
+COUNTS = "print(len(_instances), sorted(t.name for t in threading.enumerate() if t.name.startswith('atlas_lab')))"
+
+
+@pytest.fixture
+def view(open_notebook, tmp_path):
+    """A notebook with the lab on a small system."""
+    view = open_notebook(notebook_of(tmp_path, SETUP, SHOW, COUNTS, "None", name="lab.ipynb"))
+    view.page.set_viewport_size({"width": 1500, "height": 1100})
+    view.run_all()
+    expect(row(view, "AGENT_STARTED")).to_be_visible()
+    return view
+
+
+def row(view, text):
+    return view.page.locator(".atlas-feed .row", has_text=text).first
+
+
+def field(view, label):
+    return view.page.locator(".atlas-publish").get_by_label(label, exact=True)
+
+
+def button(view, name):
+    return view.page.locator(".atlas-lab").get_by_role("button", name=name, exact=True)
+
+
+def choose_type(view, text):
+    chooser = view.page.get_by_role("combobox", name="Type", exact=True).first
+    chooser.click()
+    chooser.fill(text)
+    chooser.press("Enter")
+
+
+def python(view, code):
+    """Run code in the last cell, and return what it printed."""
+    view.page.evaluate(
+        """async (code) => {
+          const panel = window.jupyterapp.shell.currentWidget;
+          const last = panel.content.widgets.length - 1;
+          panel.content.widgets[last].model.sharedModel.setSource(code);
+          panel.content.activeCellIndex = last;
+          await window.jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        code,
+    )
+    return "".join(output.get("text", "") for output in view.read().cells[-1].outputs)
+
+
+def test_an_event_is_published_from_the_form_and_arrives(view):
+    """Choose a type, write a payload, press the button, and there it is in the feed."""
+    choose_type(view, "task sub")
+    field(view, "Payload").fill('{"task": "plan"}')
+    field(view, "Source").fill("notebook")
+    button(view, "Publish").click()
+    expect(row(view, "TASK_SUBMITTED")).to_contain_text("plan")
+    expect(view.page.locator(".atlas-outcome")).to_contain_text("nobody listens to TASK_SUBMITTED")
+    assert python(view, "print(bus.history[-1].type_name, bus.history[-1].data, bus.history[-1].source)") == (
+        "TASK_SUBMITTED {'task': 'plan'} notebook\n"
+    )
+
+
+def test_a_payload_that_does_not_fit_is_told_at_the_field(view):
+    """While it is typed; the form for the type writes one that fits."""
+    payload = field(view, "Payload (Chunk)")
+    payload.fill('{"text": "hello", "index": "two"}')
+    alert = view.page.locator(".atlas-publish").get_by_role("alert")
+    expect(alert).to_have_text("index: expected int, got str")
+    payload.fill('{"text": "hello" "index": 2}')
+    expect(alert).to_contain_text("line 1, column 18")
+    button(view, "Form").click()
+    field(view, "text").fill("hello")
+    field(view, "index").fill("2")
+    button(view, "Publish").click()
+    expect(row(view, "hello")).to_be_visible()
+
+
+def test_a_middleware_that_is_switched_changes_the_next_event(view):
+    """Off, and the heartbeat arrives; on, and it does not. The counts follow."""
+    page = view.page
+    choose_type(view, "SYSTEM_HEALTH")
+    button(view, "Publish").click()
+    expect(page.locator(".atlas-outcome")).to_contain_text("dropped by middleware")
+    switch = page.get_by_role("switch", name="drop heartbeat")
+    expect(switch).to_have_attribute("aria-checked", "true")
+    switch.click()
+    expect(page.locator(".atlas-mw li", has_text="drop heartbeat")).to_contain_text("off since")
+    button(view, "Publish").click()
+    expect(row(view, "SYSTEM_HEALTH")).to_be_visible()
+    page.get_by_role("button", name="Move drop heartbeat up").click()
+    expect(page.locator(".atlas-mw li").first).to_contain_text("drop heartbeat")
+    assert python(view, "print([entry.name for entry in bus.middleware])") == "['drop heartbeat', 'iso_timestamp']\n"
+
+
+def test_a_subscription_is_paused_and_ended(view):
+    """The handler is called no more, and the table says so."""
+    page = view.page
+    page.get_by_role("button", name="Pause show").click()
+    expect(page.get_by_role("button", name="Resume show")).to_be_visible()
+    end = page.get_by_role("button", name="Unsubscribe fragile")
+    end.click()
+    page.get_by_role("button", name="Unsubscribe fragile: press again").click()
+    expect(page.locator(".atlas-subs tbody tr")).to_have_count(1)
+    assert python(view, "print([(s.handler_name, s.paused) for s in bus.subscriptions()])") == "[('show', True)]\n"
+
+
+def test_repeat_runs_while_the_panel_stays_live_and_stops(view):
+    """The count in the header goes on, and the button stops it."""
+    page = view.page
+    field(view, "times").fill("1000")
+    field(view, "a second").fill("50")
+    field(view, "a second").press("Tab")
+    field(view, "Payload (Chunk)").fill('{"text": "again", "index": 1}')
+    button(view, "Repeat").click()
+    expect(row(view, "again")).to_be_visible()
+    button(view, "Stop").click()
+    expect(page.locator(".atlas-outcome")).to_contain_text("stopped after")
+
+
+def test_everything_can_be_done_by_keyboard(view):
+    """Tab reaches every control in the order of the page, and each has a name that a screen reader says."""
+    page = view.page
+    page.get_by_role("combobox", name="Type", exact=True).first.focus()
+    page.keyboard.type("agent_created")
+    page.keyboard.press("Enter")
+    expect(field(view, "Payload")).to_be_visible()
+    names = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        inside, name = page.evaluate(
+            """() => {
+              const at = document.activeElement;
+              const labels = [...(at.labels ?? [])].map((label) => label.textContent).join(' ');
+              return [!!at.closest('.atlas-lab'), at.getAttribute('aria-label') || labels || at.textContent || at.title];
+            }"""
+        )
+        if not inside:
+            break
+        names.append(name.strip())
+        if name == "Publish":
+            page.keyboard.press("Enter")
+    expect(row(view, "AGENT_CREATED")).to_be_visible()
+    assert "" not in names
+    wanted = ["Payload", "Source", "Metadata", "Publish", "times", "a second", "Repeat", "drop heartbeat", "Pause show"]
+    assert [name for name in wanted if name not in names] == []
+    assert [names.index(name) for name in wanted] == sorted(names.index(name) for name in wanted)
+
+
+def test_controls_have_names_in_the_accessibility_tree(view):
+    """What assistive technology reads: roles, names and states."""
+    lab = view.page.locator(".atlas-lab")
+    for role, name in [
+        ("combobox", "Type"), ("textbox", "Payload (Chunk)"), ("textbox", "Source"), ("textbox", "Metadata"),
+        ("button", "Publish"), ("spinbutton", "times"), ("button", "Repeat"), ("switch", "iso_timestamp"),
+        ("button", "Remove iso_timestamp"), ("region", "Middleware"), ("table", "Subscriptions"),
+        ("button", "Pause show"), ("button", "Pause"),
+    ]:  # fmt: skip
+        expect(lab.get_by_role(role, name=name, exact=True).first, f"{role} {name}").to_be_visible()
+
+
+def test_running_the_cell_again_leaves_one_panel(view):
+    """No widget, no thread more than after the first run."""
+    run_cell(view, 2)
+    first = view.read().cells[2].outputs[0].text
+    for _ in range(3):
+        run_cell(view, 1)
+    run_cell(view, 2)
+    assert view.read().cells[2].outputs[0].text == first
+    assert "['atlas_lab ticker']" in first
+    expect(view.page.locator(".atlas-lab")).to_have_count(1)
+    button(view, "Publish").click()
+    expect(view.page.locator(".atlas-outcome")).to_contain_text("published as #43")
+    assert python(view, "lab.close(); print(len(_instances))") == "0\n"
+
+
+def test_the_end_of_the_bus_is_shown(view):
+    """Controls that cannot work any more say so."""
+    python(view, "bus.close()")
+    expect(view.page.locator(".atlas-rate")).to_contain_text("closed")
+    expect(button(view, "Publish")).to_be_disabled()
+
+
+CUT_OFF = """() => {
+  const lab = document.querySelector('.atlas-lab').getBoundingClientRect();
+  return [...document.querySelectorAll('.atlas-lab button, .atlas-lab input, .atlas-lab textarea')]
+    .filter((node) => node.checkVisibility() && !node.closest('.scrub'))
+    .filter((node) => {
+      const box = node.getBoundingClientRect();
+      const over = node.tagName === 'BUTTON' && !node.matches('.atlas-again') && node.scrollWidth > node.clientWidth + 1;
+      return over || box.left < lab.left || box.right > lab.right + 1;
+    })
+    .map((node) => node.outerHTML.slice(0, 120));
+}"""
+
+
+def test_it_looks_right_in_light_and_dark_wide_and_narrow(view):
+    """Nothing is cut off, and the colours are those of the theme."""
+    page, lab = view.page, view.page.locator(".atlas-lab")
+    run_cell(view, 3)
+    field(view, "Payload (Chunk)").fill('{"text": "hello", "index": "two"}')
+    row(view, "HANDLER_ERROR").click()
+    expect(page.locator(".atlas-feed .detail")).to_contain_text("Traceback")
+    for width in (1180, 700):
+        page.set_viewport_size(
+            {"width": round(page.viewport_size["width"] + width - lab.bounding_box()["width"]), "height": 1400}
+        )
+        page.wait_for_function(
+            "(n) => Math.abs(document.querySelector('.atlas-lab').getBoundingClientRect().width - n) < 2", arg=width
+        )
+        for theme, background in (("JupyterLab Light", 255), ("JupyterLab Dark", 17)):
+            set_theme(page, theme)
+            colour = page.locator(".atlas-publish").evaluate("(node) => getComputedStyle(node).backgroundColor")
+            assert abs(int(re.findall(r"\d+", colour)[0]) - background) < 30
+            assert page.evaluate(CUT_OFF) == []
+            picture(view, f"lab_{width}_{theme.split()[1].lower()}", ".atlas-lab")
