@@ -57,8 +57,8 @@ class DescribedFigure(Figure):
         return {"text/plain": words}, {"image/png": {"alt": words}}
 
     def _repr_png_(self) -> bytes | None:
-        """Return the picture in a notebook that has not loaded pyplot, which would see to it."""
-        if "matplotlib.pyplot" in sys.modules:
+        """Return the picture in a notebook whose backend for pyplot, which would see to it, is not there yet."""
+        if "matplotlib_inline.backend_inline" in sys.modules:
             return None
         picture = io.BytesIO()
         self.savefig(picture, format="png", bbox_inches="tight")
