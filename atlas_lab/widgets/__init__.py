@@ -1,7 +1,7 @@
 """The live lab: panels over a bus in JupyterLab.
 
 Plain models hold the truth, and widgets show it: ipywidgets for controls, and what is drawn in the browser from
-numbered messages for the rest. One ticker asks them all ten times a second whether there is something new.
+numbered messages for the rest. One ticker asks them all a dozen times a second whether there is something new.
 """
 
 from __future__ import annotations

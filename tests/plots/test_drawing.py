@@ -87,7 +87,13 @@ def test_a_notebook_shows_a_plot_once_with_its_words():
     words = describe(plot_rate(to_frame(load_quakes()), ax=new_axes()))
     setup = "from atlas_lab import load_quakes, overview, plot_rate, to_frame\nquakes = to_frame(load_quakes())"
     notebook = nbformat.v4.new_notebook()
-    sources = [setup, "import matplotlib.pyplot\noverview(quakes)", "plot_rate(quakes);", "overview(quakes)", "overview(quakes);"]
+    sources = [
+        setup,
+        "import matplotlib.pyplot\noverview(quakes)",
+        "plot_rate(quakes);",
+        "overview(quakes)",
+        "overview(quakes);",
+    ]
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     _, before, plot, after, quiet = ([output for output in cell.outputs if "data" in output] for cell in notebook.cells)
