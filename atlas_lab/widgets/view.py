@@ -10,7 +10,7 @@ constructor with ``self.watch(bus)``::
             super().__init__([self._label])
             self.watch(bus)
 
-        def refresh(self):  # called ten times a second while it is displayed; may be called on any thread
+        def refresh(self):  # called twelve times a second while it is displayed; may be called on any thread
             text = str(self.bus.history.accepted)
             if text != self._label.value:
                 self._label.value = text
