@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import signal
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -22,6 +23,8 @@ settings.register_profile("mutants", max_examples=3, deadline=None, derandomize=
 def pytest_configure(config: pytest.Config) -> None:
     # Told of --cov, nbval would trace every kernel too, and the notebooks measure time.
     config.option.cov_source = []
+    # A shell that starts a job in the background has it ignore Ctrl-C, which some tests press.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)
