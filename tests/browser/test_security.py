@@ -77,7 +77,7 @@ class Watched:
     def told(self):
         """Return the numbers of the payloads that ran in any way, and what cannot be told by a number."""
         fired, away, dialogs = self.happened()
-        return {*fired, *(int(url.rpartition("-")[2]) for url in away), *map(int, dialogs)}
+        return {*fired, *(int(re.search(r"pwned-(\d+)", url)[1]) for url in away), *map(int, dialogs)}
 
 
 def notebook_of(cells):
