@@ -25,20 +25,22 @@ EVENT_COLUMNS = ("seq", "time (UTC)", "type", "source", "scope", "data")
 VERBATIM = "tex2jax_ignore mathjax_ignore"
 """Classes that keep a notebook from taking the text between two dollar signs for a formula."""
 
+# The class stands there twice to outweigh what JupyterLab has for every table, which is to align it right.
 SHEET = """
 .atlas-card{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);max-width:1000px}
-.atlas-card table{border-collapse:collapse;margin:2px 0 8px;font-size:12px}
-.atlas-card th,.atlas-card td{text-align:left;vertical-align:top;padding:2px 12px 2px 0;background:none;
+.atlas-card.atlas-card table{border-collapse:collapse;margin:2px 0 8px;font-size:12px}
+.atlas-card.atlas-card th,.atlas-card.atlas-card td{text-align:left;vertical-align:top;padding:2px 12px 2px 0;background:none;
 border:0;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}
-.atlas-card th{font-weight:600;opacity:.7}
-.atlas-card td{font-family:var(--jp-code-font-family,ui-monospace,monospace);white-space:nowrap}
-.atlas-card td.w{white-space:pre-wrap;overflow-wrap:anywhere;min-width:10em}
-.atlas-card .n{text-align:right;font-variant-numeric:tabular-nums}
-.atlas-card summary{cursor:pointer;padding:2px 0}
-.atlas-card details{margin-left:2px}
-.atlas-card .dim{opacity:.7}
-.atlas-card .bad{color:var(--jp-error-color1,#D55E00);font-weight:600}
-.atlas-card .bar{display:inline-block;height:8px;background:currentColor;opacity:.45;border-radius:2px}
+.atlas-card.atlas-card tr{background:none}
+.atlas-card.atlas-card th{font-weight:600;opacity:.7}
+.atlas-card.atlas-card td{font-family:var(--jp-code-font-family,ui-monospace,monospace);white-space:nowrap}
+.atlas-card.atlas-card td.w{white-space:pre-wrap;overflow-wrap:anywhere;min-width:10em}
+.atlas-card.atlas-card .n{text-align:right;font-variant-numeric:tabular-nums}
+.atlas-card.atlas-card summary{cursor:pointer;padding:2px 0}
+.atlas-card.atlas-card details{margin-left:2px}
+.atlas-card.atlas-card .dim{opacity:.7}
+.atlas-card.atlas-card .bad{color:var(--jp-error-color1,#D55E00);font-weight:600}
+.atlas-card.atlas-card .bar{display:inline-block;height:8px;background:currentColor;opacity:.45;border-radius:2px}
 """
 
 

@@ -54,6 +54,15 @@ def on_one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def sendable(content: Any) -> Any:
+    """Return text, or what holds text, with "?" for halves of surrogate pairs, which no message can hold."""
+    if isinstance(content, str):
+        return content if content.isascii() else content.encode("utf-8", "replace").decode()
+    if isinstance(content, dict):
+        return {sendable(key): sendable(value) for key, value in content.items()}
+    return [sendable(one) for one in content] if isinstance(content, list | tuple) else content
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as one line, its type and message."""
     message = message_of(error)

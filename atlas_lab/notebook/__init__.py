@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.bus import EventBus
 from atlas_lab.errors import MissingExtraError
+from atlas_lab.scopes import ScopedEventBus
 
 try:
     from IPython import get_ipython
@@ -46,6 +48,7 @@ def load_ipython_extension(shell: Any) -> None:
     if cells.watching:
         return
     cells.watch()
+    let_completion_look_into(EventBus, ScopedEventBus)
     shell.register_magics(BenchMagics(shell, cells))
     shell.input_transformers_cleanup.append(recorded_lines)
 
@@ -67,6 +70,17 @@ def unload_ipython_extension(shell: Any) -> None:
     magics = shell.magics_manager.magics
     for kind, name in BenchMagics.NAMES:
         magics[kind].pop(name, None)
+
+
+def let_completion_look_into(*kinds: type) -> None:
+    """Have TAB after ``bus.history["`` offer types: completion asks for properties of classes that it knows only."""
+    with suppress(
+        ImportError, KeyError, AttributeError
+    ):  # it may be elsewhere in another version, and is but a comfort
+        from IPython.core.guarded_eval import EVALUATION_POLICIES  # noqa: PLC0415 - see above
+
+        known: Any = EVALUATION_POLICIES["limited"]
+        known.allowed_getattr.update(kinds)
 
 
 def cells_of(shell: Any) -> Cells | None:

@@ -16,7 +16,7 @@ from IPython.display import display
 
 from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.errors import MissingExtraError
-from atlas_lab.naming import attribute_of, callable_name, code_of, message_of, on_one_line
+from atlas_lab.naming import attribute_of, callable_name, code_of, message_of, on_one_line, sendable
 from atlas_lab.signals import logger
 
 KEPT = 20_000
@@ -137,11 +137,6 @@ class Area:
                 shown.append(_stream(kind, texts))
             last = kind
         return tuple(one if one["output_type"] == ERROR else {**one, "text": "".join(one["text"])} for one in shown)
-
-
-def sendable(text: str) -> str:
-    """Return text without halves of surrogate pairs, which no message can hold."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _stream(name: str, text: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from atlas_lab.errors import MissingExtraError
+from atlas_lab.naming import sendable
 
 from .view import LiveView, is_text
 
@@ -76,7 +77,7 @@ class MessageView(LiveView, anywidget.AnyWidget):
             said, buffers = found
             self._number += 1
             self._spoken = time.monotonic()
-            self.send({**said, "kind": "news", "n": self._number, "all": owed}, buffers)
+            self.send({**sendable(said), "kind": "news", "n": self._number, "all": owed}, buffers)
 
     def beat(self) -> None:
         """Tell the browser that the kernel is alive, and the number of the last message."""

@@ -366,8 +366,24 @@ def panel(name: str) -> Callable[[list[str]], None]:
             bus.subscribe(kind(text), lambda event, text=text: (_ for _ in ()).throw(ValueError(text)), name=text)
             with quiet():
                 bus.publish(kind(text), {text: text}, source=text, metadata={text: text})
+        form = getattr(kept[-1], "publish", None)
+        form = form if hasattr(form, "data") else kept[-1]
+        if hasattr(form, "data"):
+            with quiet():
+                fill(form, texts)
 
     return place
+
+
+def fill(form: Any, texts: list[str]) -> None:
+    """Put each text into the fields of a form: once where it is refused and told of, once where it is published."""
+    for text in map(printable, texts):
+        form.data.value = form.metadata.value = f"{{{text}"
+        form.event_type.value = text
+        form.publish.click()
+        form.event_type.value, form.metadata.value, form.source.value = "STREAM_CHUNK", "", text
+        form.data.value = json.dumps({text: text})
+        form.publish.click()
 
 
 kept: list[object] = []

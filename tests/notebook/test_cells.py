@@ -165,6 +165,22 @@ def test_cells_in_a_kernel_have_ids_and_may_await(kernel):
         assert ran.streams["stdout"] == f"CellEvent.CELL_FAILED {kind}\n"
 
 
+def test_completion_offers_event_types(loaded):
+    """Where a type is asked for, and where a history is asked for one."""
+    loaded.run_cell(
+        "from atlas_lab import *\nbus = EventBus()\nbus.publish(EventType.STREAM_CHUNK)\nhistory = bus.history"
+    )
+
+    def offered(text):
+        return loaded.complete(text, text, len(text))[1]
+
+    assert "bus.on(EventType.STREAM_CHUNK" in [
+        f"bus.on({one.rpartition('(')[2]}" for one in offered("bus.on(EventType.S")
+    ]
+    for text in ('history["', 'bus.history["', 'bus.history["STR'):
+        assert f'{text.partition("[")[0]}["STREAM_CHUNK' in offered(text)
+
+
 def test_without_the_extension_there_is_no_bus(shell):
     """And the error says what to do."""
     with pytest.raises(RuntimeError, match="%load_ext atlas_lab"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,16 @@ import threading
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from atlas_lab import EventBus, EventType, Lab, MiddlewarePanel, PublishPanel, SubscriptionsPanel
+from atlas_lab import (
+    EventBus,
+    EventFeed,
+    EventType,
+    Lab,
+    MiddlewarePanel,
+    PublishPanel,
+    RateView,
+    SubscriptionsPanel,
+)
 from atlas_lab.widgets.view import VIEW
 
 CHUNK = EventType.STREAM_CHUNK
@@ -99,6 +109,23 @@ def test_it_sends_nothing_while_nobody_sees_it_or_nothing_changes(view, bus, mon
             part._spoken = float("-inf")
             part.tick()
     assert len(sent) == first
+    panel.close()
+
+
+@pytest.mark.parametrize("view", [EventFeed, MiddlewarePanel, SubscriptionsPanel, RateView])
+def test_text_that_no_message_can_hold_does_not_silence_a_view(view, monkeypatch):
+    """Half a surrogate pair in a name or a source is shown as "?", and what is new goes on arriving."""
+    bus, sent = EventBus(name="b\ud83d"), []
+    bus.add_middleware(lambda event: event, name="m\ud83d")
+    bus.subscribe(CHUNK, lambda event: 1 / 0, name="h\ud83d")
+    panel = view(bus)
+    monkeypatch.setattr(type(panel), "send", lambda self, content, buffers=None: sent.append(content))
+    panel._repr_mimebundle_()
+    bus.publish(CHUNK, "\ud83d", source="s\ud83d", metadata={"\ud83d": "\ud83d"})
+    panel._spoken = float("-inf")
+    panel.tick()
+    assert json.dumps(sent, ensure_ascii=False).encode()
+    assert sent != []
     panel.close()
 
 
