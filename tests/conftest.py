@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import NoReturn
 
 import pytest
@@ -25,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.cov_source = []
     # A shell that starts a job in the background has it ignore Ctrl-C, which some tests press.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    # What a test logged may hold what UTF-8 cannot, and could not be sent from one process to another.
+    report = yield
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="module", autouse=True)

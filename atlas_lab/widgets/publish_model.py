@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
-from atlas_lab.arguments import check_text, is_kind
+from atlas_lab.arguments import check_text, is_kind, text_or_none
 from atlas_lab.bus import EventBus
 from atlas_lab.events import EventId, EventType, check_event_type
 from atlas_lab.naming import counted
@@ -115,13 +115,14 @@ class PublishModel:
         """
         if event_type is not None and not is_kind(event_type, str):
             event_type = self._reader.learn(check_event_type(event_type))
-        given = {"event_type": event_type, "data": data, "source": source, "metadata": metadata}
+        fields = {"event_type": event_type, "data": data, "source": source, "metadata": metadata}
+        given = {name: text_or_none(name, value) for name, value in fields.items()}
         for name, value in given.items():
             if value is not None:
                 check_text(name, value, "a str")
         with self._lock:
             known = {name: getattr(self.draft, name) for name in FIELDS}
-            self.draft = Draft(**known | {name: str(value) for name, value in given.items() if value is not None})
+            self.draft = Draft(**known | {name: value for name, value in given.items() if value is not None})
         if event_type is not None and data is None:
             self._offer_template()
         self.check()

@@ -48,7 +48,7 @@ class RecordSwitch:
             self.recording = record
         elif record is True:
             self.turn(True)
-        elif record not in (None, False):
+        elif record is not None and record is not False:
             raise refuse("record", record, "True, False or a Recording")
 
     @property

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atlas_lab import AtlasLabError, EventBus, Tap
+from atlas_lab.widgets.view import LiveView
 
 from .calls import World, functions, methods, nothing
 from .guards import no_tracing
@@ -99,7 +100,7 @@ async def _outcome(name: str, given: dict[str, Any], make_bus: Callable[..., Eve
 
 
 def _undo(result: Any) -> None:
-    for kind, undo in ((asyncio.Future, "cancel"), (Tap, "undo"), (EventBus, "close")):
+    for kind, undo in ((asyncio.Future, "cancel"), (Tap, "undo"), (EventBus, "close"), (LiveView, "close")):
         if issubclass(type(result), kind):
             getattr(result, undo)()
 
