@@ -62,7 +62,8 @@ class Cells:
         self._shell.events.unregister("pre_run_cell", self._started)
         self._shell.events.unregister("post_run_cell", self._ended)
         self._end_what_waits(0)
-        self.running.clear()
+        while self.running:
+            self.running.pop().leave()
 
     def at_end(self, step: Callable[[], object]) -> None:
         """Have a step done when the cell under way has ended, however it ends."""

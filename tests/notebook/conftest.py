@@ -11,6 +11,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
 from traitlets.config import Config
 
+from atlas_lab import EventBus, EventType
+
 
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
@@ -18,6 +20,9 @@ def shell() -> Iterator[InteractiveShell]:
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     yield shell
     InteractiveShell.clear_instance()
+    bus = EventBus()
+    bus.publish(EventType.SYSTEM_INIT)
+    assert bus.history[0].parent_id is None, "a cell is still the cause of what is published"
 
 
 class Ran(NamedTuple):

@@ -118,6 +118,9 @@ def test_the_cell_that_loads_is_no_event_and_one_that_unloads_has_no_end(shell):
     assert len(notebook.bus().history) == 0
     shell.run_cell("%unload_ext atlas_lab")
     assert [event.type for event in notebook.bus().history] == [STARTED]
+    bus = EventBus()
+    bus.publish(EventType.AGENT_STARTED)
+    assert bus.history[0].parent_id is None
     shell.run_cell("%load_ext atlas_lab")
     shell.run_cell("1")
     assert [event.type for event in notebook.bus().history] == [STARTED, STARTED, FINISHED]
