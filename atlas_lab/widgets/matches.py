@@ -160,17 +160,20 @@ class Matching:
         return self._left + max(0, self._newest - self._seen)
 
     def work(self, kept: Kept, seconds: float) -> None:
-        """Look at what is new, then at what is older, for so many seconds at most."""
+        """Look at what is new, then at what is older, for so many seconds; at a piece at least, or it would never end."""
         until = time.perf_counter() + seconds
+        idle = True
         seqs = kept.seqs
         self._newest = seqs.stop - 1
         self._forget(seqs.start)
-        while self._seen < self._newest and time.perf_counter() < until:
+        while self._seen < self._newest and (idle or time.perf_counter() < until):
+            idle = False
             first = max(self._seen + 1, seqs.start)
             last = min(first + _PIECE - 1, self._newest)
             self._newer.extend(event.seq for event in self._filter.of(kept.between(first, last)))
             self._seen = last
-        while self._left and time.perf_counter() < until:
+        while self._left and (idle or time.perf_counter() < until):
+            idle = False
             start = max(self._left - _PIECE, 0)
             piece = self._filter.of(self._backlog[start : self._left])
             self._older.extend(event.seq for event in reversed(piece))
