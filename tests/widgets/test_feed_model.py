@@ -104,9 +104,6 @@ def test_the_newest_matches_are_there_first():
     bus = filled(20_000)
     found = Matching(EventFilter(types=("STREAM_COMPLETED",)), list(bus.history), 20_000)
     found.work(bus.history, 0)
-    assert found.behind == 20_000
-    while found.behind == 20_000:
-        found.work(bus.history, 1e-6)
     assert 0 < found.behind < 20_000
     assert found.newest(20_000, 0, 2) == [19_999, 19_996]
 
