@@ -29,6 +29,9 @@ def usage_error(shell, code):
 
 def test_a_recorded_cell_shows_its_overview_and_leaves_the_recording(bench):
     """What happened in the cell is recorded, what came before and after is not; the figure is none of pyplot's."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - only to see that nothing is left there
+
+    before = plt.get_fignums()
     bus = bench.user_ns["bus"]
     bus.subscribe(EventType.AGENT_STARTED, lambda event: None, name="work")
     bus.publish(EventType.AGENT_STARTED)
@@ -42,9 +45,7 @@ def test_a_recorded_cell_shows_its_overview_and_leaves_the_recording(bench):
     (figure,) = bench.displayed
     assert isinstance(figure, Figure)
     assert figure.headline.startswith("storm: 1 event, 1 handler call")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - only to see that nothing is left there
-
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_a_cell_that_fails_is_recorded_up_to_there(bench, capsys):
