@@ -38,7 +38,6 @@ def test_a_system_without_a_load_average_has_none(monkeypatch):
 @pytest.mark.parametrize("kind, processor", [("darwin", "arm"), ("linux", "")])
 def test_a_processor_that_is_not_told_is_left_out(monkeypatch, kind, processor):
     """Other systems tell it elsewhere; a container may hide it."""
-
     read = Path.read_text
 
     def hidden(path, *args, **options):
