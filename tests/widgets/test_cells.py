@@ -75,7 +75,7 @@ def test_without_ids_the_place_in_the_code_tells_cells_apart(request_of):
     def cell(run, line):
         request_of(None, run)
         names = {"made": made}
-        exec(compile("\n" * line + "views = made()", "/tmp/ipykernel_1/123.py", "exec"), names)
+        exec(compile("\n" * line + "views = made()", "ipykernel_1/123.py", "exec"), names)
         return names["views"][0]
 
     first, second = cell("1", 1), cell("2", 5)
