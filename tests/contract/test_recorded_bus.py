@@ -14,6 +14,7 @@ from atlas_lab.testing import BusContract
 from atlas_lab.testing.contract import (
     CoroutinesContract,
     ErrorsContract,
+    MiddlewareContract,
     PublishingContract,
     ScopesContract,
     ThreadsContract,
@@ -49,7 +50,9 @@ class TestRecordedBus(BusContract):
             assert reference() is None
 
 
-class TestScopeOfRecordedBus(PublishingContract, ThreadsContract, CoroutinesContract, ErrorsContract, ScopesContract):
+class TestScopeOfRecordedBus(
+    PublishingContract, ThreadsContract, CoroutinesContract, ErrorsContract, MiddlewareContract, ScopesContract
+):
     """A scope made while its parent is recorded twice, one recording inside the other."""
 
     def make_bus(self, **options: Any) -> ScopedEventBus:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 _PARTS = (
-    "bad_input", "coroutines", "errors", "events", "forking", "handlers", "histories", "payloads", "publishing",
-    "scopes", "threads", "workers",
+    "bad_input", "coroutines", "errors", "events", "forking", "handlers", "histories", "middleware", "payloads",
+    "publishing", "scopes", "threads", "workers",
 )  # fmt: skip
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))  # before any of them is imported
 
@@ -20,6 +20,7 @@ from .errors import ErrorsContract as ErrorsContract
 from .events import EventsContract as EventsContract
 from .handlers import HandlersContract as HandlersContract
 from .histories import HistoryContract as HistoryContract
+from .middleware import MiddlewareContract as MiddlewareContract
 from .payloads import PayloadsContract as PayloadsContract
 from .publishing import PublishingContract as PublishingContract
 from .scopes import ScopesContract as ScopesContract
@@ -34,6 +35,7 @@ class BusContract(
     PayloadsContract,
     CoroutinesContract,
     ErrorsContract,
+    MiddlewareContract,
     HistoryContract,
     ScopesContract,
     BadInputContract,

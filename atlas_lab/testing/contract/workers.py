@@ -13,7 +13,7 @@ from typing import Any
 PATIENCE = 10.0  # seconds until something counts as hanging; nothing that works waits for it
 
 
-def in_threads(*work: Callable[[], Any]) -> list[Any]:
+def in_threads(*work: Callable[[], Any], patience: float = PATIENCE) -> list[Any]:
     """Call all functions at once, each in a thread of its own, and return their results in order."""
     start = threading.Barrier(len(work))
     results: dict[int, Any] = {}
@@ -21,7 +21,7 @@ def in_threads(*work: Callable[[], Any]) -> list[Any]:
 
     def run(place: int, function: Callable[[], Any]) -> None:
         try:
-            start.wait(PATIENCE)
+            start.wait(patience)
             results[place] = function()
         except BaseException as error:
             errors.append(error)
@@ -30,11 +30,11 @@ def in_threads(*work: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(patience)
     if errors:
         raise errors[0]
     if any(thread.is_alive() for thread in threads):
-        raise AssertionError(f"a thread hangs: it did not come back in {PATIENCE:g} seconds")
+        raise AssertionError(f"a thread hangs: it did not come back in {patience:g} seconds")
     return [results[place] for place in range(len(work))]
 
 
