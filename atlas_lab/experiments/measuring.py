@@ -95,7 +95,7 @@ def measure(
 
     Examples
     --------
-    >>> from atlas_lab.measuring import Way, measure
+    >>> from atlas_lab.experiments.measuring import Way, measure
     >>> ways = [Way("a list", list), Way("a dict", dict)]
     >>> blocks = list(measure(ways, 3, block=0.001, seed=0))
     >>> [(block.round, ways[block.way].name) for block in blocks[:2]]

@@ -66,7 +66,7 @@ def fold(values: pd.Series[Any], most: int, order: Literal["first", "category"] 
     Examples
     --------
     >>> import pandas as pd
-    >>> from atlas_lab.folding import fold
+    >>> from atlas_lab.plots.folding import fold
     >>> folded = fold(pd.Series(["b", "b", "c", "a", "b", "d", "a"]), most=3)
     >>> folded.names, folded.sizes.tolist(), folded.of.tolist()
     (['b', 'a', '2 others'], [3, 2, 2], [0, 0, 2, 1, 0, 2, 1])

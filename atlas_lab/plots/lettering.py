@@ -63,7 +63,7 @@ def label(value: object, width: int = 32) -> str:
 
     Examples
     --------
-    >>> from atlas_lab.lettering import label
+    >>> from atlas_lab.plots.lettering import label
     >>> label("line\nbreak"), label(None), label("a" * 20 + "z" * 20, 9)
     ('line\\nbreak', '(none)', 'aaaaa…zzz')
     """
