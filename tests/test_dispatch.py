@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, PublishDepthError, ScopedEventBus
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20
 
 both_ways = pytest.mark.parametrize("nested", ["immediate", "queued"])
 
