@@ -548,7 +548,6 @@ class BadInputContract(MakesBuses):
     @staticmethod
     def _interrupt(bus: EventBus, times: int) -> tuple[int, set[str | None]]:
         """Interrupt a publisher again and again; return how often, and the parents of what it published afterwards."""
-
         fired = 0
 
         def interrupt(number: int, frame: object) -> None:
