@@ -9,7 +9,7 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .arguments import check_callable, check_kind, check_optional, text_or_none
+from .arguments import check_callable, check_condition, check_kind, check_optional, text_or_none
 from .events import Event, check_event_types
 from .naming import callable_name, code_of, is_async
 from .parts import BusParts
@@ -371,8 +371,7 @@ class Subscribing(BusParts):
         check_optional("weak", weak, bool, "True, False")
         check_kind("priority", priority, int, "an int; higher runs first")
         check_kind("once", once, bool, "True or False")
-        if where is not None:
-            check_callable("where", where, "callable with one event")
+        check_condition("where", where)
         source, name = text_or_none("source", source), text_or_none("name", name)
         key = key if name is None else name
         payload_type = None if data_type is None else PayloadType(data_type, "data_type")

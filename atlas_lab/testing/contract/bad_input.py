@@ -43,6 +43,10 @@ def ignore(event: Event[Any]) -> None:
     pass
 
 
+async def later(event: Event[Any]) -> bool:
+    return True
+
+
 def pass_on(event: Event[Any]) -> Event[Any]:
     return event
 
@@ -149,6 +153,7 @@ class BadInputContract(MakesBuses):
         ("priority None", lambda bus: bus.subscribe(STARTED, ignore, priority=None), "priority", "None"),
         ("once", lambda bus: bus.subscribe(STARTED, ignore, once="no"), "once", "str 'no'"),
         ("where", lambda bus: bus.subscribe(STARTED, ignore, where="x > 1"), "where", "str 'x > 1'"),
+        ("async where", lambda bus: bus.subscribe(STARTED, ignore, where=later), "where", "async function later"),
         ("source", lambda bus: bus.subscribe(STARTED, ignore, source=["a"]), "source", "list"),
         ("data_type", lambda bus: bus.subscribe(STARTED, ignore, data_type=5), "data_type", "int 5"),
         ("name", lambda bus: bus.subscribe(STARTED, ignore, name=5), "name", "int 5"),
@@ -239,6 +244,7 @@ class BadInputContract(MakesBuses):
         ("select until", lambda bus: bus.history.select(until="noon"), "until", "str 'noon'"),
         ("select scope", lambda bus: bus.history.select(scope=5), "scope", "int 5"),
         ("select where", lambda bus: bus.history.select(where="x"), "where", "str 'x'"),
+        ("select async", lambda bus: bus.history.select(where=later), "where", "async function later"),
     )
     @pytest.mark.parametrize("events", [0, 1])
     def test_27_wrong_arguments_of_reading(self, call, argument, came, events):
