@@ -82,8 +82,7 @@ class Subscribing(BusParts):
             One type, several, or None for every type.
         handler : callable of Event
             May be ``async def``: ``publish_async`` awaits it in order, ``publish`` starts it on the
-            running loop (see ``join``). A function with an attribute ``__subscribed__`` has that called with
-            the subscription, as decorators that must know it do.
+            running loop (see ``join``).
         weak : bool or None, default None
             How the bus holds the handler. None holds a bound method weakly, so that the bus never keeps
             its object alive, and everything else strongly until it is unsubscribed. True holds any
@@ -406,8 +405,6 @@ class Subscribing(BusParts):
         subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
-        if type(handler) is FunctionType and "__subscribed__" in handler.__dict__:
-            handler.__dict__["__subscribed__"](subscription)
         return subscription
 
     def _start_later(self, subscription: Subscription, home: AbstractEventLoop, call: Slot) -> Slot:
