@@ -7,7 +7,6 @@ import contextvars
 import copy
 import functools
 import pickle
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -25,8 +24,8 @@ from atlas_lab import (
     safe_subscribe,
 )
 
+from .alarms import Alarm
 from .forking import forking, in_child, run_in_child
-from .lacking import give_up
 from .making import MakesBuses
 from .workers import PATIENCE, in_thread, in_threads, many_switches, meanwhile, no_finalizers
 
@@ -540,44 +539,29 @@ class BadInputContract(MakesBuses):
 
     def test_27_interrupts_at_any_point_leave_nothing_behind(self):
         """After each of many interrupts, wherever it struck, an event at top level has no parent and arrives."""
-        if not hasattr(signal, "setitimer"):
-            give_up("this system has no timers")
-        bus = self.make_bus(history_limit=5)
+        bus, parents = self.make_bus(history_limit=5), set()
         bus.subscribe(STARTED, ignore)
-        # A context of its own, so that what is left behind fails this test and no other.
-        with no_finalizers():
-            interrupts, parents = contextvars.copy_context().run(self._interrupt, bus, 3000)
-        assert interrupts == 3000
-        assert parents == {None}
-        in_thread(bus.publish, STARTED)
 
-    @staticmethod
-    def _interrupt(bus: EventBus, times: int) -> tuple[int, set[str | None]]:
-        """Interrupt a publisher again and again; return how often, and the parents of what it published afterwards."""
-        fired = 0
-
-        def interrupt(number: int, frame: object) -> None:
-            nonlocal fired
-            fired += 1
-            raise KeyboardInterrupt
+        def interrupt(times: int) -> None:
+            with Alarm() as alarm:
+                for number in range(1, times + 1):
+                    try:
+                        alarm.set()
+                        while alarm.raised < number:
+                            bus.publish(STARTED)
+                    except KeyboardInterrupt:
+                        bus.publish(STOPPED)
+                        parents.add(bus.history[-1].parent_id)
+                    else:
+                        raise AssertionError("an interrupt was swallowed")
 
         tracing = sys.gettrace()
         sys.settrace(None)  # coverage would not give back its lock
-        old = signal.signal(signal.SIGALRM, interrupt)
-        parents: set[str | None] = set()
-        interrupts = 0
         try:
-            for number in range(1, times + 1):
-                try:
-                    signal.setitimer(signal.ITIMER_REAL, 5e-5 + number % 97 * 1e-6)
-                    while fired < number:  # a busy machine may take its time
-                        bus.publish(STARTED)
-                except KeyboardInterrupt:
-                    interrupts += 1
-                bus.publish(STOPPED)
-                parents.add(bus.history[-1].parent_id)
+            with no_finalizers():
+                # A context of its own, so that what is left behind fails this test and no other.
+                contextvars.copy_context().run(interrupt, 3000)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old)
             sys.settrace(tracing)
-        return interrupts, parents
+        assert parents == {None}
+        in_thread(bus.publish, STARTED)
