@@ -10,7 +10,7 @@ import pytest
 
 _PARTS = (
     "alarms", "bad_input", "causes", "changes", "coroutines", "errors", "events", "filters", "forking", "histories",
-    "holding", "middleware", "nesting", "payloads", "publishing", "reruns", "scopes", "threads", "tokens", "workers",
+    "holding", "kinds", "middleware", "nesting", "payloads", "publishing", "reruns", "scopes", "threads", "tokens", "workers",
 )  # fmt: skip
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))  # before any of them is imported
 

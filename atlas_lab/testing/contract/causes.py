@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextvars import copy_context
-from enum import Enum
 from typing import Any
 
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, PublishDepthError
 
+from .kinds import Step
 from .making import MakesBuses
 from .workers import PATIENCE, in_thread
 
@@ -20,10 +20,6 @@ B = EventType.AGENT_TASK_ASSIGNED
 C = EventType.AGENT_STOPPED
 
 both_modes = pytest.mark.parametrize("nested", ["immediate", "queued"])
-
-
-class Step(Enum):
-    NEXT = "next"
 
 
 def no_parents(bus: EventBus) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 from typing import Any
 
 import pytest
 
 from atlas_lab import Event, EventType
 
+from .kinds import Step
 from .making import MakesBuses
 
 A = EventType.AGENT_STARTED
@@ -17,10 +17,6 @@ B = EventType.AGENT_TASK_ASSIGNED
 C = EventType.AGENT_STOPPED
 
 both_modes = pytest.mark.parametrize("nested", ["immediate", "queued"])
-
-
-class Step(Enum):
-    NEXT = "next"
 
 
 class ChangesContract(MakesBuses):

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 import pytest
 
 from atlas_lab import Event, EventType, safe_subscribe
 
+from .kinds import Step
 from .making import MakesBuses
 
 A = EventType.AGENT_STARTED
 B = EventType.AGENT_TASK_ASSIGNED
 C = EventType.AGENT_STOPPED
-
-
-class Step(Enum):
-    NEXT = "next"
 
 
 class FiltersContract(MakesBuses):

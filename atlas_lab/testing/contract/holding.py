@@ -13,20 +13,11 @@ import pytest
 
 from atlas_lab import Event, EventBus, EventType, safe_subscribe
 
+from .kinds import CallableObject, Collector, make_function, note
 from .making import MakesBuses
 
 A = EventType.AGENT_STARTED
 B = EventType.AGENT_TASK_ASSIGNED
-
-
-class Collector:
-    """An object whose method is a handler."""
-
-    def __init__(self, got: list[Any]) -> None:
-        self.got = got
-
-    def handle(self, event: Event[Any]) -> None:
-        self.got.append(event.data)
 
 
 class Slotted:
@@ -56,25 +47,6 @@ class Always:
 
     def handle(self, event: Event[Any]) -> None:
         self.got.append(event.data)
-
-
-class CallableObject:
-    def __init__(self, got: list[Any]) -> None:
-        self.got = got
-
-    def __call__(self, event: Event[Any]) -> None:
-        self.got.append(event.data)
-
-
-def note(got: list[Any], event: Event[Any]) -> None:
-    got.append(event.data)
-
-
-def make_function(got: list[Any]) -> Callable[[Event[Any]], None]:
-    def handler(event: Event[Any]) -> None:
-        got.append(event.data)
-
-    return handler
 
 
 def make_async_function(got: list[Any]) -> Callable[[Event[Any]], Any]:

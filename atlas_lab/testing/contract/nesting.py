@@ -6,13 +6,14 @@ import asyncio
 import random
 import threading
 from contextvars import copy_context
-from enum import Enum
 from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, PublishDepthError
+from atlas_lab import Event, EventType, PublishDepthError
 
+from .causes import no_parents
+from .kinds import Step
 from .making import MakesBuses
 from .workers import PATIENCE
 
@@ -21,17 +22,6 @@ B = EventType.AGENT_TASK_ASSIGNED
 C = EventType.AGENT_STOPPED
 
 both_modes = pytest.mark.parametrize("nested", ["immediate", "queued"])
-
-
-class Step(Enum):
-    NEXT = "next"
-
-
-def no_parents(bus: EventBus) -> bool:
-    """Whether a publish from here has no parent."""
-    event_id = bus.publish(EventType.SYSTEM_HEALTH)
-    (event,) = [event for event in bus.history if event.id == event_id]
-    return event.parent_id is None
 
 
 class NestingContract(MakesBuses):

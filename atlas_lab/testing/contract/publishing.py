@@ -6,7 +6,6 @@ import asyncio
 import random
 import uuid
 from contextvars import copy_context
-from enum import Enum
 from operator import call
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from atlas_lab import Event, EventType
 
+from .kinds import Step
 from .making import MakesBuses
 from .workers import in_thread
 
@@ -22,10 +22,6 @@ B = EventType.AGENT_TASK_ASSIGNED
 C = EventType.AGENT_STOPPED
 
 both_modes = pytest.mark.parametrize("nested", ["immediate", "queued"])
-
-
-class Step(Enum):
-    NEXT = "next"
 
 
 class PublishingContract(MakesBuses):

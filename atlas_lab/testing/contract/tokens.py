@@ -7,52 +7,18 @@ import functools
 import gc
 import inspect
 import weakref
-from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
 from typing import Any
 
 import pytest
 
 from atlas_lab import Event, EventType, PublishDepthError
 
+from .kinds import CallableObject, Collector, Step, make_function, note
 from .making import MakesBuses
 
 A = EventType.AGENT_STARTED
 B = EventType.AGENT_TASK_ASSIGNED
-
-
-class Step(Enum):
-    NEXT = "next"
-
-
-class Collector:
-    """An object whose method is a handler."""
-
-    def __init__(self, got: list[Any]) -> None:
-        self.got = got
-
-    def handle(self, event: Event[Any]) -> None:
-        self.got.append(event.data)
-
-
-class CallableObject:
-    def __init__(self, got: list[Any]) -> None:
-        self.got = got
-
-    def __call__(self, event: Event[Any]) -> None:
-        self.got.append(event.data)
-
-
-def note(got: list[Any], event: Event[Any]) -> None:
-    got.append(event.data)
-
-
-def make_function(got: list[Any]) -> Callable[[Event[Any]], None]:
-    def handler(event: Event[Any]) -> None:
-        got.append(event.data)
-
-    return handler
 
 
 def note_nothing(event: Event[Any]) -> None: ...
@@ -121,7 +87,7 @@ class TokensContract(MakesBuses):
     def test_12_it_knows_its_handler_by_name(self):
         """handler_name is the name given, or the qualified name of what was subscribed or wrapped."""
         bus, owner = self.make_bus(), Collector([])
-        here = "HandlersContract.test_12_it_knows_its_handler_by_name.<locals>"
+        here = "TokensContract.test_12_it_knows_its_handler_by_name.<locals>"
         for handler, expected in [
             (note, "note"),
             (owner.handle, "Collector.handle"),
