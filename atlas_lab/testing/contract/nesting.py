@@ -314,9 +314,10 @@ class NestingContract(MakesBuses):
                 entered.set()
                 assert over.wait(PATIENCE)
                 bus.publish(A, 3)
+                bus.publish(A, 4)
 
         bus.subscribe(A, handler)
         bus.publish(A, 1)
         over.set()
         threads[0].join(PATIENCE)
-        assert (seen, errors) == ([1, 2, 3], [])
+        assert (seen, errors) == ([1, 2, 3, 4], [])
