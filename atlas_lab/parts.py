@@ -20,7 +20,7 @@ from .forks import survive_forks
 from .history import History
 from .naming import counted
 from .pipeline import Middleware, MiddlewareFunction, Pipeline
-from .signals import SignalTable
+from .signal_table import SignalTable
 
 
 class BusParts:

@@ -304,7 +304,7 @@ def test_a_finalizer_may_subscribe_while_receivers_are_looked_up(monkeypatch):
             finalizers.pop()()
         return Route(*args)
 
-    monkeypatch.setattr("atlas_lab.signals.Route", collecting)
+    monkeypatch.setattr("atlas_lab.signal_table.Route", collecting)
     for number in range(2):
         bus.publish(CHUNK, number)
     assert got == [0, 1]
