@@ -7,7 +7,7 @@ import reprlib
 import sys
 from functools import partial
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def message_of(error: BaseException) -> str:
@@ -101,9 +101,14 @@ def code_location(filename: str, line: int) -> str:
     return f"cell In[{cells[filename]}], line {line}" if filename in cells else f"{filename}:{line}"
 
 
+def is_bare(function: object) -> TypeGuard[FunctionType]:
+    """Whether this is a function that nobody wrapped or marked: what most handlers are, and soonest looked at."""
+    return type(function) is FunctionType and not function.__dict__
+
+
 def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine to await."""
-    if type(function) is FunctionType and not function.__dict__:  # where a mark as async would stand
+    if is_bare(function):
         return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     try:
         return _is_async(function)
@@ -128,6 +133,8 @@ def code_of(function: object) -> CodeType | None:
 
 def definition_of(function: Any) -> object:
     """Return the function in which a callable is written, under partials, methods and decorators."""
+    if is_bare(function):
+        return function
     while issubclass(type(function), partial):
         function = function.func
     function = attribute_of(function, "__func__") or function
