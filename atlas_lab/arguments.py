@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, TypeGuard, TypeVar, overload
 
-from .naming import short_repr
+from .naming import callable_name, is_async, short_repr
 
 K = TypeVar("K")
 
@@ -90,3 +90,12 @@ def check_callable(argument: str, value: object, expected: str) -> None:
     """Raise TypeError if `value` cannot be called."""
     if not callable(value):
         raise refuse(argument, value, expected)
+
+
+def check_condition(argument: str, value: object) -> None:
+    """Raise TypeError if `value` is neither None nor a plain function to ask about an event."""
+    if value is None:
+        return
+    check_callable(argument, value, "callable with one event")
+    if is_async(value):  # what it returns would count as true, and nobody would await it
+        raise TypeError(f"{argument} must be a plain function, got the async function {callable_name(value)}")

@@ -23,12 +23,15 @@ def survive_forks(bus: Any) -> None:
     _buses[key] = weakref.ref(bus, lambda _: _buses.pop(key, None))
 
 
+def buses() -> list[Any]:
+    """Return the buses of this process that are alive."""
+    return [bus for reference in list(_buses.values()) if (bus := reference()) is not None]
+
+
 def _take_locks() -> None:
     _held.locks = ExitStack()
-    for reference in list(_buses.values()):
-        bus = reference()
-        if bus is not None:
-            _held.locks.enter_context(bus._lock)
+    for bus in buses():
+        _held.locks.enter_context(bus._lock)
 
 
 def _give_locks_back() -> None:
@@ -37,10 +40,8 @@ def _give_locks_back() -> None:
 
 def _start_anew() -> None:
     _held.locks.close()
-    for reference in list(_buses.values()):
-        bus = reference()
-        if bus is not None:
-            bus._start_anew()
+    for bus in buses():
+        bus._start_anew()
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from .arguments import check_callable, check_count, check_kind, is_kind, text_or_none
+from .arguments import check_condition, check_count, check_kind, is_kind, text_or_none
 from .cards import history_card
 from .events import Event, EventType, check_event_types, event_type_name
 
@@ -189,8 +189,7 @@ class History(Sequence[Event[Any]]):
         start = None if since is None else _seconds(since, "since")
         end = None if until is None else _seconds(until, "until")
         scope = text_or_none("scope", scope)
-        if where is not None:
-            check_callable("where", where, "callable with one event")
+        check_condition("where", where)
         events = list(self)
         if type is not None:
             names = {event_type_name(one) for one in check_event_types(type, "type")}

@@ -9,7 +9,7 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .arguments import check_callable, check_kind, check_optional, text_or_none
+from .arguments import check_callable, check_condition, check_kind, check_optional, text_or_none
 from .events import Event, check_event_types
 from .naming import callable_name, code_of, is_async
 from .parts import BusParts
@@ -82,8 +82,7 @@ class Subscribing(BusParts):
             One type, several, or None for every type.
         handler : callable of Event
             May be ``async def``: ``publish_async`` awaits it in order, ``publish`` starts it on the
-            running loop (see ``join``). A function with an attribute ``__subscribed__`` has that called with
-            the subscription, as decorators that must know it do.
+            running loop (see ``join``).
         weak : bool or None, default None
             How the bus holds the handler. None holds a bound method weakly, so that the bus never keeps
             its object alive, and everything else strongly until it is unsubscribed. True holds any
@@ -371,8 +370,7 @@ class Subscribing(BusParts):
         check_optional("weak", weak, bool, "True, False")
         check_kind("priority", priority, int, "an int; higher runs first")
         check_kind("once", once, bool, "True or False")
-        if where is not None:
-            check_callable("where", where, "callable with one event")
+        check_condition("where", where)
         source, name = text_or_none("source", source), text_or_none("name", name)
         key = key if name is None else name
         payload_type = None if data_type is None else PayloadType(data_type, "data_type")
@@ -407,8 +405,6 @@ class Subscribing(BusParts):
         subscription.slot = call
         self._signals.connect(subscription)
         self._signals.mourn()
-        if type(handler) is FunctionType and "__subscribed__" in handler.__dict__:
-            handler.__dict__["__subscribed__"](subscription)
         return subscription
 
     def _start_later(self, subscription: Subscription, home: AbstractEventLoop, call: Slot) -> Slot:

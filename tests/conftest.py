@@ -12,9 +12,13 @@ from collections.abc import Callable, Generator
 from typing import NoReturn
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from atlas_lab.testing.contract.lacking import give_up
+
+# How fast a machine is, and how busy, is no property of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # For `make mutants`, which runs the tests some thousand times and must come to the same result each time.
 settings.register_profile("mutants", max_examples=3, deadline=None, derandomize=True, database=None)

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, NoEventLoopError
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from atlas_lab import BusClosedError, Event, EventBus, EventType, PublishDepthError, ScopedEventBus, dispatch
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20
 
 
 class Order(Enum):

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, HandlerErrors, ScopedEventBus
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20  # seconds until a test that hangs gives up
 
 
 def collecting(bus: EventBus) -> list[Any]:
@@ -147,7 +147,7 @@ def test_pausing_and_publishing_in_many_threads_loses_nothing(nested):
 
     threads = [in_thread(lambda number=number: work(number % 2 == 0)) for number in range(6)]
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert sorted(seqs) == list(range(1, 1201))
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from atlas_lab import Event, EventBus, EventType, PublishDepthError, ScopedEventBus
+from atlas_lab import Event, EventBus, EventType, PublishDepthError, ScopedEventBus, dispatch
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20
 
 both_ways = pytest.mark.parametrize("nested", ["immediate", "queued"])
 
@@ -196,3 +196,49 @@ def test_a_publish_after_an_error_at_depth_is_at_the_top_again():
         token()
         scope.publish(DONE)
         assert scope.history[-1].parent_id is None
+
+
+def test_a_task_that_outlives_its_dispatch_does_not_wait_for_those_around_it():
+    """What it publishes on a queued bus is delivered at once, though a handler further out is still at work there."""
+
+    async def main() -> list[str]:
+        outer, inner, order = EventBus(nested="queued"), EventBus(), []
+        inner_is_over, done = asyncio.Event(), asyncio.Event()
+        tasks: list[asyncio.Task[None]] = []
+
+        async def later() -> None:
+            await inner_is_over.wait()
+            outer.publish(DONE)
+            order.append("published")
+            done.set()
+
+        async def handle(event: Event[Any]) -> None:
+            inner.publish(CHUNK)
+            inner_is_over.set()
+            await done.wait()
+            order.append("handled")
+
+        inner.subscribe(CHUNK, lambda event: tasks.append(asyncio.ensure_future(later())))
+        outer.subscribe(CHUNK, handle)
+        outer.subscribe(DONE, lambda event: order.append("delivered"))
+        await asyncio.wait_for(outer.publish_async(CHUNK), PATIENCE)
+        return order
+
+    assert asyncio.run(main()) == ["delivered", "published", "handled"]
+
+
+def test_who_waits_for_the_lock_asks_again_and_never_blocks(monkeypatch):
+    """A thread that blocked would get the lock without the interpreter; pauses double up to a millisecond."""
+    slept: list[float] = []
+
+    class Taken:
+        asked: list[bool] = []
+
+        def acquire(self, blocking: bool = True) -> bool:
+            self.asked.append(blocking)
+            return len(self.asked) == 10
+
+    monkeypatch.setattr(dispatch, "sleep", slept.append)
+    dispatch.wait_for(Taken())
+    assert Taken.asked == [False] * 10
+    assert slept == pytest.approx([*(1e-5 * 2**n for n in range(7)), 1e-3, 1e-3, 1e-3])

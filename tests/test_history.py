@@ -8,6 +8,7 @@ import pytest
 
 import atlas_lab
 from atlas_lab import EventBus, EventType, History
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -80,7 +81,7 @@ def test_a_history_shares_the_lock_of_its_bus():
         thread.start()
         thread.join(0.05)
         assert read == []
-    thread.join(20)
+    thread.join(PATIENCE)
     assert read == [0]
 
 

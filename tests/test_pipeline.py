@@ -11,10 +11,10 @@ import pytest
 
 from atlas_lab import BusClosedError, Event, EventBus, EventType, MiddlewareError
 from atlas_lab.pipeline import SAMPLE_EVERY
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20
 
 
 def pass_on(event: Event[Any]) -> Event[Any]:
@@ -390,7 +390,7 @@ def test_no_lock_is_held_while_middleware_runs(before):
     def ask(event: Event[Any]) -> Event[Any]:
         thread = threading.Thread(target=lambda: free.append(bus.stats().accepted >= 0), daemon=True)
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         return event
 
     bus.add_middleware(ask)

@@ -14,10 +14,10 @@ import pytest
 
 from atlas_lab import BusClosedError, Event, EventBus, EventType
 from atlas_lab.subscription import Route
+from atlas_lab.testing.contract.workers import PATIENCE, in_threads, many_switches
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
-PATIENCE = 20
 
 
 class Order(Enum):
@@ -225,30 +225,19 @@ def test_connecting_is_safe_from_many_threads():
     """Concurrent connect and disconnect of one signal lose and leave nothing."""
     bus = EventBus()
     signal = bus.get_signal(CHUNK)
-    barrier = threading.Barrier(4)
-    failures: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            barrier.wait(PATIENCE)
-            for _ in range(100):
-                listener = Listener()
-                signal.connect(listener.hear)
-                bus.publish(CHUNK, 1)
-                assert 1 in listener.got
-                signal.disconnect(listener.hear)
-                heard = len(listener.got)
-                bus.publish(DONE)
-                assert len(listener.got) == heard
-        except BaseException as error:
-            failures.append(error)
+    def work(name: str) -> None:
+        for _ in range(100):
+            listener = Listener()
+            signal.connect(listener.hear)
+            bus.publish(CHUNK, name)
+            assert name in listener.got
+            signal.disconnect(listener.hear)
+            bus.publish(CHUNK, f"{name}, too late")
+            assert f"{name}, too late" not in listener.got
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
+    with many_switches():
+        in_threads(*[lambda name=name: work(name) for name in "abcd"])
     assert bus.subscriptions() == []
 
 
@@ -330,7 +319,7 @@ def test_no_lock_is_held_while_a_lost_handler_is_logged():
         def emit(self, record: logging.LogRecord) -> None:
             asking = threading.Thread(target=bus.subscriptions, daemon=True)
             asking.start()
-            asking.join(2)
+            asking.join(PATIENCE)
             free.append(not asking.is_alive())
 
     handler = Asking()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import sys
 import threading
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,6 +18,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atlas_lab.events import Event, EventType
+from atlas_lab.testing.contract.forking import in_child
+from atlas_lab.testing.contract.workers import PATIENCE, in_threads, many_switches
 from atlas_lab.thinning import dedupe, rate_limit, sample
 
 CHUNK = EventType.STREAM_CHUNK
@@ -41,23 +40,9 @@ def passing(middleware: Callable[[Event[Any]], Event[Any] | None], events: list[
     return kept
 
 
-@pytest.fixture
-def hasty_switching() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
-def in_threads(work: Callable[[int], None], count: int = 8) -> None:
-    barrier = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        barrier.wait()
-        work(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        assert list(pool.map(run, range(count))) == [None] * count
+def in_eight_threads(work: Callable[[int], None]) -> None:
+    with many_switches():
+        in_threads(*[partial(work, number) for number in range(8)])
 
 
 # sample
@@ -101,7 +86,6 @@ def test_sampling_some_types_leaves_the_others():
     assert sum(event.type is HEALTH for event in kept) == 50
 
 
-@pytest.mark.usefixtures("hasty_switching")
 def test_sampling_in_threads_uses_each_draw_once():
     """Threads share one series of draws: however they interleave, as many events are kept as in one thread."""
     thin, kept = sample(0.3, seed=9), Counter()
@@ -109,7 +93,7 @@ def test_sampling_in_threads_uses_each_draw_once():
     def work(number):
         kept[number] = len(passing(thin, [Event(CHUNK)] * 2_000))
 
-    in_threads(work)
+    in_eight_threads(work)
     assert kept.total() == len(passing(sample(0.3, seed=9), [Event(CHUNK)] * 16_000))
 
 
@@ -192,7 +176,6 @@ def test_by_default_1024_keys_are_remembered():
     assert limit(beat(0, source="1"))
 
 
-@pytest.mark.usefixtures("hasty_switching")
 def test_threads_cannot_beat_the_limit():
     """However threads interleave, exactly max_events pass for each key in one window."""
     limit, passed = rate_limit(50, key=lambda event: event.source), []
@@ -203,7 +186,7 @@ def test_threads_cannot_beat_the_limit():
             if limit(event):
                 passed.append(event.source)
 
-    in_threads(work)
+    in_eight_threads(work)
     assert Counter(passed) == dict.fromkeys("0123", 50)
 
 
@@ -320,7 +303,6 @@ def test_a_key_that_cannot_be_hashed(make):
         make(listed)(Event(CHUNK))
 
 
-@pytest.mark.usefixtures("hasty_switching")
 def test_threads_let_each_key_pass_once():
     """However threads interleave, exactly one event of each key passes."""
     once, passed = dedupe(lambda event: event.data), []
@@ -328,7 +310,7 @@ def test_threads_let_each_key_pass_once():
     def work(number):
         passed.extend(n for n in range(600) if once(Event(CHUNK, n)))
 
-    in_threads(work)
+    in_eight_threads(work)
     assert sorted(passed) == list(range(600))
 
 
@@ -343,12 +325,10 @@ class Loitering:
         self.hashed += 1
         if self.hashed == 2:  # the first is the check that it can be hashed
             self.inside.set()
-            self.go_on.wait()
+            self.go_on.wait(PATIENCE)
         return 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 @pytest.mark.parametrize("make", [dedupe, lambda key: rate_limit(1, key=key)])
 def test_a_fork_finds_the_lock_free(make):
     """A process forked while another thread is inside can use the middleware."""
@@ -357,15 +337,12 @@ def test_a_fork_finds_the_lock_free(make):
     middleware = make(lambda event: event.data)
     thread = threading.Thread(target=middleware, args=(Event(CHUNK, loiterer),))
     thread.start()
-    loiterer.inside.wait()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(10)  # ends a child that waits for ever
-        os._exit(0 if middleware(Event(CHUNK, "fresh")) else 1)
-    _, status = os.waitpid(child, 0)
-    loiterer.go_on.set()
-    thread.join()
-    assert status == 0
+    try:
+        assert loiterer.inside.wait(PATIENCE)
+        assert in_child(lambda: middleware(Event(CHUNK, "fresh")) is not None)
+    finally:
+        loiterer.go_on.set()
+        thread.join(PATIENCE)
 
 
 def test_a_signal_handler_inside_may_publish():
@@ -382,7 +359,7 @@ def test_a_signal_handler_inside_may_publish():
 
     finished = threading.Thread(target=once, args=(Event(CHUNK, Interrupted()),), daemon=True)
     finished.start()
-    finished.join(10)
+    finished.join(PATIENCE)
     assert not finished.is_alive()
 
 

@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Any, TextIO, TypeVar
 
 from atlas_lab.arguments import check_callable
+from atlas_lab.forks import buses
 from atlas_lab.naming import attribute_of, callable_name, definition_of, is_async
-from atlas_lab.subscription import Subscription
 
 from .areas import Area, new_area
 
@@ -63,7 +63,7 @@ def captured(handler: H, *, output: Any = None) -> H:
     check_callable("handler", handler, "callable with one event")
     if issubclass(type(handler), type):
         raise TypeError(f"handler must be a handler, not a class, got {handler.__name__}; pass a method of an instance")
-    if type(attribute_of(handler, "__subscribed__")) is types.MethodType:
+    if type(attribute_of(handler, "__captured__")) is Capture:
         raise TypeError(f"handler {callable_name(handler)} is captured already")
     capture = Capture(handler)
     capture.area = new_area(handler, output, capture.end)
@@ -78,30 +78,27 @@ def captured(handler: H, *, output: Any = None) -> H:
         wrapper.__wrapped__ = function  # of a method, not the method: that would hold its object
         wrapper.__signature__ = inspect.signature(handler)
         wrapper.__annotations__ = dict(function.__annotations__)
-    wrapper.__subscribed__ = capture.subscribed
+    wrapper.__captured__ = capture
     return wrapper  # type: ignore[no-any-return]
 
 
 class Capture:
-    """One captured handler: where its output goes, and what was subscribed with it."""
+    """One captured handler: where its output goes, and whether that is over."""
 
     def __init__(self, handler: Any) -> None:
         self.area: Area
         self._over = False
-        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._recover: Callable[[], Any] = (
             weakref.WeakMethod(handler) if type(handler) is types.MethodType else lambda: handler
         )
 
-    def subscribed(self, subscription: Subscription) -> None:
-        """Take note of a subscription; a bus tells of it."""
-        self._subscriptions.add(subscription)
-
     def end(self) -> None:
-        """End what was subscribed, because the cell runs again."""
+        """End what was subscribed on any bus, because the cell runs again."""
         self._over = True
-        for subscription in list(self._subscriptions):
-            subscription.unsubscribe()
+        for bus in buses():
+            for subscription in bus.subscriptions():
+                if attribute_of(subscription.recover(), "__captured__") is self:
+                    subscription.unsubscribe()
 
     def wrapper(self) -> Callable[..., object]:
         """Return a plain handler."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
@@ -75,6 +76,7 @@ def assert_published(
       [1] STREAM_COMPLETED from 'model'
     """
     __tracebackhide__ = True
+    events, lost = _events(recorded)
     if times is not None:
         check_count("times", times, 0)
     if isinstance(event_type, Matcher):
@@ -83,7 +85,6 @@ def assert_published(
         matcher = event_type
     else:
         matcher = matching(event_type, source=source, data=data, where=where)
-    events, lost = _events(recorded)
     found = [one for one in enumerate(events) if matcher.fits(one[1])]
     if lost and times is not None:
         raise AssertionError(f"how often {matcher} was published cannot be told: {_pushed_out(lost)}")
@@ -139,8 +140,8 @@ def assert_sequence(recorded: Recorded, steps: Iterable[Enum | Matcher], *, stri
     """
     __tracebackhide__ = True
     check_kind("strict", strict, bool, "True or False")
-    matchers = _matchers(steps)
     events, lost = _events(recorded)
+    matchers = _matchers(steps)
     if not strict:
         return _check_subsequence(matchers, events, lost)
     if lost:
@@ -227,6 +228,10 @@ def _events(recorded: object) -> tuple[list[Event[Any]], int]:
         recorded = recorded.published
     history = getattr(recorded, "history", recorded)
     expected = "what record(bus) gives, a bus, or events"
+    if isinstance(recorded, AbstractContextManager):
+        expected += "; use record in a with statement: with record(bus) as published"
+    elif isinstance(recorded, Enum | Matcher):
+        expected += "; it comes first, what was published after it"
     if not isinstance(history, Iterable):
         raise refuse("recorded", recorded, expected)
     events = list(history)

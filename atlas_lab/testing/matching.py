@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from atlas_lab.arguments import check_callable, check_optional
+from atlas_lab.arguments import check_condition, check_optional
 from atlas_lab.events import Event, check_event_types, event_type_name
 from atlas_lab.naming import callable_name, describe
 
@@ -89,7 +89,7 @@ def exactly(value: object) -> Exactly:
     >>> matching(EventType.STREAM_CHUNK, data={"text": "hello"}).fits(event)
     True
     >>> matching(EventType.STREAM_CHUNK, data=exactly({"text": "hello"})).misses(event)
-    ["data is not {'text': 'hello'}"]
+    ["data also has 'index'"]
     """
     return Exactly(value)
 
@@ -139,8 +139,7 @@ def matching(
     ["data has no 'index'", "data['text'] is 'goodbye', not 'hello'"]
     """
     check_optional("source", source, str, "a str")
-    if where is not None:
-        check_callable("where", where, "callable with one event")
+    check_condition("where", where)
     return Matcher(() if event_type is None else check_event_types(event_type), source, data, where)
 
 
@@ -164,10 +163,7 @@ def _payload_misses(place: str, actual: object, expected: object) -> Iterator[st
         if not expected(actual):
             yield f"{callable_name(expected)} is not true of {place}"
     elif expected is not ...:
-        value = expected.value if isinstance(expected, Exactly) else expected
-        problem = _difference(actual, value)
-        if problem:
-            yield f"{place} is {problem}" if place == "data" else f"{place} is {shown(actual)}, {problem}"
+        yield from _whole_misses(place, actual, expected.value if isinstance(expected, Exactly) else expected)
 
 
 def _part_misses(place: str, actual: object, expected: Mapping[Any, object]) -> Iterator[str]:
@@ -187,14 +183,34 @@ def _part_misses(place: str, actual: object, expected: Mapping[Any, object]) -> 
         yield from _payload_misses(*item)
 
 
-def _difference(actual: object, expected: object) -> str:
-    """Return "" for values that are equal, or else why they are not."""
-    if actual is expected:
-        return ""
+def _whole_misses(place: str, actual: object, expected: object, depth: int = 0) -> Iterator[str]:
+    """Yield in what a value is not equal to another one: in some of its parts, or as a whole."""
+    is_part = f"{place} is {shown(actual)}, " if place != "data" else f"{place} is "
     try:
-        return "" if actual == expected else f"not {shown(expected)}"
+        if actual is expected or actual == expected:
+            return
     except Exception as error:  # noqa: BLE001 - arrays and frames, for one, answer with more than a bool
-        return f"not to be compared with {shown(expected)} ({describe(error)}); give a function instead"
+        yield f"{is_part}not to be compared with {shown(expected)} ({describe(error)}); give a function instead"
+        return
+    misses = []
+    was, wanted = _parts_of(actual), _parts_of(expected)
+    if type(actual) is type(expected) and wanted and depth < 5:  # deeper, what is to be seen is no more of a help
+        missing, more = wanted.keys() - was.keys(), was.keys() - wanted.keys()
+        misses += [f"{place} has no {', '.join(sorted(missing))}"] if missing else []
+        misses += [f"{place} also has {', '.join(sorted(more))}"] if more else []
+        for key in [key for key in wanted if key in was]:
+            part = f"{place}[{key}]" if isinstance(actual, Mapping) else f"{place}.{key}"
+            misses += _whole_misses(part, was[key], wanted[key], depth + 1)
+    yield from misses or [f"{is_part}not {shown(expected)}"]
+
+
+def _parts_of(value: object) -> dict[str, object]:
+    """Return the items of a mapping, or the fields of a dataclass or a Struct, by what they are called."""
+    if isinstance(value, Mapping):
+        return {shown(key): part for key, part in value.items()}
+    kind = type(value)
+    names: Iterable[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
+    return {name: getattr(value, name, None) for name in names}
 
 
 def _expected_text(expected: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, NoReturn, Protocol, overload
 
 from atlas_lab.arguments import refuse
 from atlas_lab.bus import EventBus
@@ -109,6 +109,11 @@ class RecordedBus(NamedTuple):
     bus: EventBus
     published: Published
 
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"recorded_bus has no {name!r}: it is two things, so unpack it: bus, published = recorded_bus"
+        )
+
 
 class Bus(Protocol):
     """What `record` needs of a bus."""
@@ -152,7 +157,7 @@ def record(bus: Bus) -> Iterator[Published]:
     [('AGENT_STARTED', 'run/agent-1')]
     """
     if isinstance(bus, type) or not hasattr(bus, "subscribe"):
-        raise refuse("bus", bus, "an EventBus")
+        raise refuse("bus", bus, "an EventBus (call it: EventBus())" if isinstance(bus, type) else "an EventBus")
     published = Published()
     unsubscribe = bus.subscribe(None, published.take, priority=sys.maxsize)
     try:

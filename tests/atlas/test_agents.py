@@ -22,6 +22,7 @@ from atlas_lab.atlas import (
     AgentTaskAssigned,
     UnknownAgentError,
 )
+from atlas_lab.testing.contract.workers import PATIENCE
 
 
 @pytest.fixture
@@ -33,9 +34,9 @@ def bus():
 @pytest.fixture
 def agents(bus):
     before = set(threading.enumerate())
-    with AgentController(bus, stop_timeout=5) as agents:
+    with AgentController(bus, stop_timeout=PATIENCE) as agents:
         yield agents
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert left == set()
@@ -52,7 +53,7 @@ def states(bus, agent):
 
 
 def until(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.005)
@@ -312,7 +313,7 @@ def test_stopped_means_stopped_also_for_work_that_does_not_listen(bus, agents):
     go, late = threading.Event(), []
 
     def deaf(agent, task):
-        go.wait(30)
+        go.wait(PATIENCE)
         for act in (lambda: agent.bus.publish(EventType.STREAM_CHUNK), lambda: agent.become("idle")):
             with pytest.raises((BusClosedError, AgentInterruptedError)) as refused:
                 act()
@@ -359,7 +360,7 @@ def test_agents_run_on_a_loop_of_the_user():
         agents.create("guest", work)
         agents.start("guest")
         agents.assign("guest")
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         assert await agents.stop_async("guest") is True
         assert loops == [asyncio.get_running_loop()]
         await asyncio.to_thread(agents.close)

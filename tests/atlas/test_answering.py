@@ -21,6 +21,7 @@ from atlas_lab.atlas import (
     stdlib_docstrings,
     summary_of,
 )
+from atlas_lab.testing.contract.workers import PATIENCE
 
 DOCUMENTS = stdlib_docstrings(["textwrap", "heapq", "bisect", "shlex"])
 DEDENT = "How do I remove common leading whitespace from every line?"
@@ -38,7 +39,7 @@ def bus():
 def _no_thread_is_left_behind():
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     left = before
     while left and time.monotonic() < deadline:
         left = {thread for thread in set(threading.enumerate()) - before if "tqdm" not in thread.name}

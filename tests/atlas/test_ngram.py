@@ -108,7 +108,7 @@ def test_reading_is_done_once_and_health_tells_how_much():
 def test_a_stream_with_a_delay_can_be_watched():
     """A first word is there while the last is not said yet."""
     with ProviderManager(EventBus()) as manager:
-        manager.register("p", NgramProvider(TEXT, delay=0.02))
+        manager.register("p", NgramProvider(TEXT, delay=0.2))
         manager.connect("p")
         seen = threading.Event()
         stream = manager.stream("p", "The history keeps")

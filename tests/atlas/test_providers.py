@@ -24,6 +24,7 @@ from atlas_lab.atlas import (
     RetryPolicy,
     UnknownProviderError,
 )
+from atlas_lab.testing.contract.workers import PATIENCE
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -113,7 +114,7 @@ def test_every_step_is_an_event_with_latency_and_size(make, bus):
     """What a provider did can be read from the events alone, as a frame with a column for each field."""
     manager = make(Scripted("hello"))
     manager.request("p", "four")
-    manager.stream("p", "four").result(10)
+    manager.stream("p", "four").result(PATIENCE)
     manager.disconnect("p", reason="done")
     frame = to_frame(bus, data="expand")
     assert frame["type"].astype(str).tolist() == [
@@ -142,7 +143,7 @@ def test_a_handler_may_ask_again_and_is_the_cause(make, bus):
         manager.request("p", "third")
 
     task = bus.publish(EventType.AGENT_TASK_ASSIGNED)
-    streams[0].result(10)
+    streams[0].result(PATIENCE)
     first, third = bus.history["PROVIDER_RESPONSE"]
     (completed,) = bus.history["STREAM_COMPLETED"]
     assert first.parent_id == completed.parent_id == bus.history["STREAM_CHUNK"][0].parent_id == task
@@ -233,7 +234,7 @@ def test_a_request_that_hangs_ends_and_leaves_nothing_running(make, bus):
     manager = make(provider)
     with pytest.raises(ProviderTimeoutError, match=r"p did not answer within 0\.05 s"):
         manager.request("p", "t", timeout=0.05)
-    assert provider.cancelled.wait(10)
+    assert provider.cancelled.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("way", ["cancel", "disconnect", "close"])
@@ -251,11 +252,11 @@ def test_a_request_is_cancelled_from_another_thread(make, bus, way):
 
     thread = threading.Thread(target=ask)
     thread.start()
-    assert provider.begun.wait(10)
+    assert provider.begun.wait(PATIENCE)
     {"cancel": cancel.cancel, "disconnect": lambda: manager.disconnect("p"), "close": manager.close}[way]()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert [type(error) for error in caught] == [RequestCancelledError]
-    assert provider.cancelled.wait(10)
+    assert provider.cancelled.wait(PATIENCE)
     assert bus.history["PROVIDER_ERROR"][-1].data.error_type == "RequestCancelledError"
     assert cancel.cancelled is (way == "cancel"), "what the caller gave is the caller's"
 
@@ -286,10 +287,10 @@ def test_pausing_stops_the_pieces_and_resuming_loses_none(make, bus):
         elif event.data.text == "d":
             fourth.set()
 
-    stream = manager.stream("p", "t", timeout=5)
+    stream = manager.stream("p", "t", timeout=PATIENCE)
     for _ in "abc":
         provider.steps.release()
-    assert paused.wait(10)
+    assert paused.wait(PATIENCE)
     assert stream.state == "paused"
     for _ in "defgh":
         provider.steps.release()
@@ -297,7 +298,7 @@ def test_pausing_stops_the_pieces_and_resuming_loses_none(make, bus):
     held = provider.given
     assert stream.resume()
     assert not stream.resume()
-    assert stream.result(10) == "abcdefgh"
+    assert stream.result(PATIENCE) == "abcdefgh"
     assert held <= 4, "a paused stream asks its provider for no more than the piece that was under way"
     assert names(bus) == [
         "STREAM_STARTED", *["STREAM_CHUNK"] * 3, "STREAM_PAUSED", "STREAM_RESUMED", *["STREAM_CHUNK"] * 5,
@@ -314,13 +315,13 @@ def test_a_pause_is_no_timeout(make, bus):
     manager = make(provider)
     paused = threading.Event()
     bus.subscribe(EventType.STREAM_PAUSED, lambda event: paused.set())
-    stream = manager.stream("p", "t", timeout=0.15)
+    stream = manager.stream("p", "t", timeout=1)
     stream.pause()
-    assert paused.wait(10)
-    assert not threading.Event().wait(0.3)
+    assert paused.wait(PATIENCE)
+    assert not threading.Event().wait(1.2)
     provider.steps.release(2)
     stream.resume()
-    assert stream.result(10) == "ab"
+    assert stream.result(PATIENCE) == "ab"
 
 
 def test_a_paused_stream_can_be_cancelled(make, bus):
@@ -330,7 +331,7 @@ def test_a_paused_stream_can_be_cancelled(make, bus):
     stream = manager.stream("p", "t")
     stream.pause()
     with pytest.raises(RequestCancelledError, match="changed my mind"):
-        stream.result(10)
+        stream.result(PATIENCE)
     assert (stream.state, bus.history[-1].data.cancelled) == ("cancelled", True)
     assert not stream.pause()
 
@@ -343,7 +344,7 @@ def test_several_readers_read_all_of_a_stream(make):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(10)
+        reader.join(PATIENCE)
     assert [*found, list(stream)] == [["one ", "two ", "three"]] * 5
 
 
@@ -354,7 +355,7 @@ def test_a_handler_that_waits_for_its_own_stream_is_told(make, bus):
 
     @bus.on(EventType.STREAM_CHUNK)
     def wait(event):
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
         try:
             stream.result()
         except RuntimeError as error:
@@ -363,7 +364,7 @@ def test_a_handler_that_waits_for_its_own_stream_is_told(make, bus):
     bus.subscribe(EventType.STREAM_COMPLETED, lambda event: ends.append(stream.result()))
     stream = manager.stream("p", "t")
     begun.set()
-    assert stream.result(10) == "one two three"
+    assert stream.result(PATIENCE) == "one two three"
     assert "would wait for itself" in told[0]
     assert ends == ["one two three"]
 
@@ -372,7 +373,7 @@ def test_many_streams_at_once_keep_their_own_order(make, bus):
     """Twenty streams, one bus: each one's chunks come in order, none lost and none doubled."""
     manager = make(NgramProvider("one two three four five six seven eight nine ten. " * 3))
     streams = [manager.stream("p", "one") for _ in range(20)]
-    texts = {stream.id: stream.result(20) for stream in streams}
+    texts = {stream.id: stream.result(PATIENCE) for stream in streams}
     assert len(texts) == 20
     for stream_id, text in texts.items():
         chunks = [event.data for event in bus.history["STREAM_CHUNK"] if event.data.stream == stream_id]
@@ -395,7 +396,7 @@ def test_handlers_and_middleware_that_fail_do_not_stop_a_stream(on_error, caplog
     with ProviderManager(bus) as manager:
         manager.register("p", Scripted())
         manager.connect("p")
-        assert manager.stream("p", "t").result(10) == "one two three"
+        assert manager.stream("p", "t").result(PATIENCE) == "one two three"
     assert len(bus.history["HANDLER_ERROR"]) == 3
     assert any("STREAM_STARTED of p was not told" in record.getMessage() for record in caplog.records)
 
@@ -405,10 +406,10 @@ def test_a_bus_that_is_closed_ends_its_streams(make, bus):
     manager = make(Scripted(hang=True))
     stream = manager.stream("p", "t")
     bus.subscribe(EventType.STREAM_CHUNK, lambda event: bus.close(), once=True)
-    stream.join(10)
+    stream.join(PATIENCE)
     if stream.state == "running":  # the chunks came before the handler was there
         stream.cancel()
-    stream.join(10)
+    stream.join(PATIENCE)
     assert stream.state == "cancelled"
 
 
@@ -458,7 +459,7 @@ def test_a_manager_that_is_forgotten_takes_its_thread_along(bus):
     gone = weakref.ref(manager)
     del manager
     gc.collect()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert gone() is None
     assert not thread.is_alive()
 

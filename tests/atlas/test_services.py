@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from atlas_lab import EventBus, EventType, describe, to_frame
 from atlas_lab.atlas import CoreServices, SystemMetric, plot_services, service_health, service_metrics
+from atlas_lab.testing.contract.workers import PATIENCE
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_rounds_come_by_themselves_until_it_is_closed(bus, no_threads_left):
     bus.subscribe(EventType.SYSTEM_METRIC, lambda event: event.data.tick == 3 and third.set())
     services = CoreServices(bus, interval=0.01, name="test").start()
     assert services.start() is services
-    assert third.wait(20)
+    assert third.wait(PATIENCE)
     services.close()
     services.close()
     events = list(bus.history)
@@ -91,10 +92,10 @@ def test_a_check_that_hangs_is_not_healthy_and_holds_up_nothing(bus, no_threads_
 
     def hang():
         calls.append(1)
-        go.wait(20)
+        go.wait(PATIENCE)
         return "back"
 
-    services = CoreServices(bus, checks={"slow": hang, "quick": lambda: "fine"}, check_timeout=0.05)
+    services = CoreServices(bus, checks={"slow": hang, "quick": lambda: "fine"}, check_timeout=1)
     for _ in range(2):
         health = {one.check: one for one in services.sample()[0]}
         assert (health["slow"].healthy, health["slow"].detail[:9], health["quick"].detail) == (
@@ -104,7 +105,7 @@ def test_a_check_that_hangs_is_not_healthy_and_holds_up_nothing(bus, no_threads_
         )
     assert calls == [1]
     go.set()
-    services._running["slow"]._thread.join(20)
+    services._running["slow"]._thread.join(PATIENCE)
     health = {one.check: one for one in services.sample()[0]}
     assert health["slow"].detail == "back"
 
@@ -115,10 +116,10 @@ def test_closing_does_not_wait_for_a_check_that_hangs(bus, no_threads_left):
 
     def hang():
         begun.set()
-        go.wait(20)
+        go.wait(PATIENCE)
 
-    services = CoreServices(bus, checks={"slow": hang}, check_timeout=15).start()
-    assert begun.wait(20)
+    services = CoreServices(bus, checks={"slow": hang}, check_timeout=PATIENCE).start()
+    assert begun.wait(PATIENCE)
     services.close()
     go.set()
     assert [event.type.name for event in bus.history] == ["SYSTEM_INIT", "SYSTEM_SHUTDOWN"]
@@ -131,12 +132,12 @@ def test_a_handler_may_close_it_and_a_closed_bus_ends_it(bus, no_threads_left):
     bus.subscribe(EventType.SYSTEM_SHUTDOWN, lambda event: ended.set())
     bus.subscribe(EventType.SYSTEM_METRIC, lambda event: services.close("enough"))
     services.start()
-    assert ended.wait(20)
-    services._thread.join(20)
+    assert ended.wait(PATIENCE)
+    services._thread.join(PATIENCE)
     other = EventBus()
     late = CoreServices(other, interval=0.01).start()
     other.close()
-    late._thread.join(20)
+    late._thread.join(PATIENCE)
     assert not late._thread.is_alive()
     late.close()
 
@@ -155,7 +156,7 @@ def test_the_start_has_its_cause_and_so_have_the_rounds(bus):
     bus.subscribe(EventType.SYSTEM_METRIC, lambda event: first.set())
     bus.subscribe(EventType.AGENT_STARTED, lambda event: made.append(CoreServices(bus, interval=9).start()))
     cause = bus.publish(EventType.AGENT_STARTED)
-    assert first.wait(20)
+    assert first.wait(PATIENCE)
     made[0].close()
     assert bus.history["SYSTEM_INIT"][0].parent_id == bus.history["SYSTEM_METRIC"][0].parent_id == cause
 

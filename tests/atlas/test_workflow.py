@@ -43,6 +43,7 @@ from atlas_lab.atlas import (
     is_cancelled,
     recorded_run,
 )
+from atlas_lab.testing.contract.workers import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 NO_WAIT = {"wait": tenacity.wait_none()}
@@ -63,7 +64,7 @@ def engine(bus):
 
 
 def until(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.005)
@@ -153,7 +154,7 @@ def test_a_run_that_a_handler_starts_is_caused_by_its_event(bus, engine):
 
 def test_nodes_that_need_each_other_not_run_at_once(bus, engine):
     """Two nodes that wait for one another can only end if both run."""
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=PATIENCE)
     flow = Workflow("meeting")
     for name in "ab":
         flow.add(meet.wait, name=name)
@@ -347,7 +348,7 @@ def test_a_failure_stops_what_is_behind_it_and_keeps_what_is_under_way(bus, engi
     go = threading.Event()
     flow = Workflow("partly")
     bad = flow.add(lambda: 1 / 0, name="bad")
-    flow.add(lambda: go.wait(10), name="slow")
+    flow.add(lambda: go.wait(PATIENCE), name="slow")
     flow.add(lambda _: None, bad, name="behind")
     bus.subscribe(EventType.WORKFLOW_NODE_EXITED, lambda event: go.set(), where=lambda event: event.data.node == "bad")
     with pytest.raises(WorkflowError, match="node 'bad' of workflow 'partly' failed: ZeroDivisionError") as failed:
@@ -421,7 +422,7 @@ def test_waiting_for_a_retry_holds_up_no_other_node(bus, engine):
     """Backoff is waited for beside the others, and not in a worker."""
     failing = iter([True])
     flow = Workflow("beside")
-    wait = tenacity.Retrying(wait=tenacity.wait_fixed(0.2), stop=tenacity.stop_after_attempt(2))
+    wait = tenacity.Retrying(wait=tenacity.wait_fixed(1), stop=tenacity.stop_after_attempt(2))
 
     def flaky():
         for _ in failing:
@@ -450,15 +451,15 @@ def test_a_timeout_ends_the_attempt_and_tells_the_node(bus, engine):
     flow.add(slow, timeout=0.05)
     with pytest.raises(WorkflowError, match="TimeoutError: it took longer than 0.05 s"):
         engine.run(flow)
-    assert noticed.wait(10)
+    assert noticed.wait(PATIENCE)
     assert exits(bus) == [("slow", 1, "timed out")]
 
 
 def test_time_in_the_queue_does_not_count(bus):
     """With one worker, a node that waits for another has its full time once it begins."""
     flow = Workflow("queue")
-    flow.add(lambda: time.sleep(0.6), name="long")
-    flow.add(lambda: "done", name="short", timeout=0.5)
+    flow.add(lambda: time.sleep(1.1), name="long")
+    flow.add(lambda: "done", name="short", timeout=1)
     with ThreadPoolExecutor(1) as executor, WorkflowEngine(bus, executor) as engine:
         assert engine.run(flow).results["short"] == "done"
     waited = {event.data.node: event.data.waited for event in told(bus, EventType.WORKFLOW_NODE_EXITED)}
@@ -476,7 +477,7 @@ def test_a_timeout_can_be_retried(bus, engine):
         return "done"
 
     flow = Workflow("second")
-    flow.add(work, timeout=0.1, retry=tenacity.Retrying(stop=tenacity.stop_after_attempt(2), **NO_WAIT))
+    flow.add(work, timeout=1, retry=tenacity.Retrying(stop=tenacity.stop_after_attempt(2), **NO_WAIT))
     assert engine.run(flow).results == {"work": "done"}
     assert exits(bus) == [("work", 1, "timed out"), ("work", 2, "completed")]
 
@@ -515,13 +516,13 @@ def test_cancelling_ends_a_run_at_once(bus, engine):
     flow = Workflow("long")
     flow.add(lambda _: None, flow.add(work), name="behind")
     run = engine.start(flow, run="one")
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     with pytest.raises(TimeoutError, match="it goes on"):
         run.result(timeout=0.01)
     run.cancel()
     with pytest.raises(WorkflowCancelledError):
-        run.result(timeout=10)
-    assert ended.wait(10) and run.state == "cancelled"
+        run.result(timeout=PATIENCE)
+    assert ended.wait(PATIENCE) and run.state == "cancelled"
     assert exits(bus) == [("work", 1, "cancelled")]
     (error,) = told(bus, EventType.WORKFLOW_ERROR)
     assert (error.data.status, error.data.unfinished) == ("cancelled", ["work", "behind"])
@@ -543,7 +544,7 @@ def test_closing_the_engine_cancels_its_runs(bus):
     engine.close()
     engine.close()
     with pytest.raises(WorkflowCancelledError):
-        run.result(timeout=10)
+        run.result(timeout=PATIENCE)
     assert bus.subscriptions() == []
     with pytest.raises(BusClosedError, match="engine is closed"):
         engine.start(flow)
@@ -733,14 +734,19 @@ def test_a_run_survives_the_death_of_its_process(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script)]
     with subprocess.Popen([*command, "first", str(tmp_path)], env=environment) as first:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not log.exists() or "longest" not in log.read_text(encoding="utf-8"):
             assert first.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         first.send_signal(signal.SIGKILL)
-        assert first.wait(30) == -signal.SIGKILL
+        assert first.wait(PATIENCE) == -signal.SIGKILL
     second = subprocess.run(
-        [*command, "second", str(tmp_path)], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [*command, "second", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert (second.stdout, second.stderr) == ("(5, 'what')\n", "")
     assert log.read_text(encoding="utf-8").split() == ["words", "lengths", "longest", "longest", "answer"]

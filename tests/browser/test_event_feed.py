@@ -19,7 +19,7 @@ def opened(open_notebook, tmp_path, request):
         view = open_notebook(notebook_of(tmp_path, SYSTEM, FEED, *cells, name=f"{name}.ipynb"))
         view.problems = []
         view.page.on("pageerror", lambda error: view.problems.append(str(error)))
-        view.page.set_default_timeout(10_000)
+        view.page.set_default_timeout(60_000)
         view.page.set_viewport_size({"width": width, "height": 1100})
         view.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         run_cell(view, 0)

@@ -12,9 +12,12 @@ from typing import Any
 from atlas_lab import EventBus, EventType, ScopedEventBus
 from atlas_lab.testing import BusContract
 from atlas_lab.testing.contract import (
+    CausesContract,
+    ChangesContract,
     CoroutinesContract,
     ErrorsContract,
     MiddlewareContract,
+    NestingContract,
     PublishingContract,
     ScopesContract,
     ThreadsContract,
@@ -51,7 +54,15 @@ class TestRecordedBus(BusContract):
 
 
 class TestScopeOfRecordedBus(
-    PublishingContract, ThreadsContract, CoroutinesContract, ErrorsContract, MiddlewareContract, ScopesContract
+    PublishingContract,
+    NestingContract,
+    CausesContract,
+    ChangesContract,
+    ThreadsContract,
+    CoroutinesContract,
+    ErrorsContract,
+    MiddlewareContract,
+    ScopesContract,
 ):
     """A scope made while its parent is recorded twice, one recording inside the other."""
 

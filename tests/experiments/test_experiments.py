@@ -80,9 +80,10 @@ def dtypes(frame):
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind():
     """However an experiment ends: no thread, and the collector as it was."""
-    before, frozen = (threading.active_count(), gc.isenabled()), gc.get_freeze_count()
+    before, collecting, frozen = {*threading.enumerate()}, gc.isenabled(), gc.get_freeze_count()
     yield
-    assert (threading.active_count(), gc.isenabled()) == before
+    assert {*threading.enumerate()} <= before
+    assert gc.isenabled() == collecting
     assert bool(frozen) == bool(gc.get_freeze_count()) and gc.get_freeze_count() <= frozen  # what was frozen may die
 
 

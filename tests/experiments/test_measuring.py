@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 from atlas_lab.experiments.measuring import Way, measure, steady_collector, timed, warm_up
+from atlas_lab.testing.contract.workers import PATIENCE
 
 
 class FakeTime:
@@ -79,7 +80,7 @@ def test_so_many_threads_call_at_once():
     meeting = threading.Barrier(3)
 
     def call():
-        meeting.wait(timeout=30)  # passes only if three threads are in here together
+        meeting.wait(PATIENCE)  # passes only if three threads are in here together
         seen[threading.get_ident()] += 1
 
     seconds = timed(Way("meeting", call, threads=3), 5)
@@ -100,7 +101,7 @@ def test_calls_of_all_threads_count():
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_says_which_way_it_was_and_leaves_no_thread(threads):
     """With a hundred configurations under way, the traceback of a call alone would not tell."""
-    before = threading.active_count()
+    before = {*threading.enumerate()}
 
     def call():
         raise LookupError("no such thing")
@@ -108,13 +109,13 @@ def test_an_error_says_which_way_it_was_and_leaves_no_thread(threads):
     with pytest.raises(LookupError, match="no such thing") as raised:
         list(measure([Way("'mine' with handlers=3", call, threads)], 1, block=0.001, seed=0))
     assert raised.value.__notes__ == ["It was raised while measuring 'mine' with handlers=3."]
-    assert threading.active_count() == before
+    assert {*threading.enumerate()} <= before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send a signal to one thread")
 def test_an_interrupt_waits_for_the_threads():
     """After the stop button nothing goes on publishing in the background."""
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     interrupts = iter([True])
 
     def call():
@@ -124,7 +125,7 @@ def test_an_interrupt_waits_for_the_threads():
 
     with pytest.raises(KeyboardInterrupt):
         timed(Way("interrupting", call, threads=2), 200)
-    assert threading.active_count() == before
+    assert {*threading.enumerate()} <= before
 
 
 @pytest.mark.parametrize("was_on", [True, False])
@@ -154,6 +155,6 @@ def test_what_somebody_froze_stays_frozen():
         frozen = gc.get_freeze_count()
         with steady_collector():
             pass
-        assert gc.get_freeze_count() == frozen
+        assert 0 < gc.get_freeze_count() <= frozen  # what was frozen may die
     finally:
         gc.unfreeze()

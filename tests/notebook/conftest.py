@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from jupyter_client.manager import start_new_kernel
 from traitlets.config import Config
 
 from atlas_lab import EventBus, EventType
+from atlas_lab.testing.contract.workers import PATIENCE
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ class Kernel:
         self.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
-    def run(self, code: str, cell: str | None = None, seconds: float = 30) -> Ran:
+    def run(self, code: str, cell: str | None = None, seconds: float = PATIENCE) -> Ran:
         """Run a cell, and return what came of it."""
         return self.finish(self.start(code, cell), seconds)
 
-    def finish(self, request: str, seconds: float = 30) -> Ran:
+    def finish(self, request: str, seconds: float = PATIENCE) -> Ran:
         """Wait for a cell, and return what came of it."""
         ran = Ran({}, [], None, [])
         while True:
@@ -73,19 +73,9 @@ class Kernel:
             elif kind == "status" and content["execution_state"] == "idle":
                 return ran
 
-    def drain(self) -> None:
-        """Take in what came meanwhile."""
-        while True:
-            try:
-                message = self.client.get_iopub_msg(timeout=0.5)
-            except queue.Empty:
-                return
-            if message["msg_type"].startswith("comm_"):
-                self.comms.append(message["content"])
-
     def outputs(self) -> dict[str, Any]:
         """Return what each open output widget was last told to show, by id."""
-        self.drain()
+        self.run("from tests.notebook.timers import until_shown; until_shown()")
         outputs: dict[str, Any] = {}
         for comm in self.comms:
             state = comm.get("data", {}).get("state", {})

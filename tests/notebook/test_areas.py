@@ -11,6 +11,8 @@ import pytest
 
 from atlas_lab.notebook import areas
 from atlas_lab.notebook.areas import EVERY, KEPT, Area, later, place_of
+from atlas_lab.testing.contract.workers import PATIENCE
+from tests.notebook.timers import until_shown
 
 
 class Widget:
@@ -74,15 +76,14 @@ def test_many_writes_are_few_changes(area):
         area.write("stdout", f"{number % 10}")
         if number % 100 == 0:
             area.settle()
-    deadline = time.monotonic() + 20
-    while not (area.widget.told and len(area.widget.told[-1][0]["text"]) == 20_000) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until_shown()
     assert area.widget.told[-1][0]["text"] == "0123456789" * 2_000
     assert len(area.widget.told) <= (time.monotonic() - began) / EVERY + 3
 
 
-def test_nothing_new_is_nothing_told(area, steps):
+def test_nothing_new_is_nothing_told(area, steps, monkeypatch):
     """What was put off and shown meanwhile is not shown again."""
+    monkeypatch.setattr(areas, "monotonic", lambda: 1_000.0)
     area.write("stdout", "a")
     area.settle()
     area.settle()
@@ -127,7 +128,7 @@ def test_many_threads_lose_nothing(area):
         thread.start()
     for thread in threads:
         thread.join()
-    time.sleep(2 * EVERY)
+    until_shown()
     lines = area.widget.told[-1][0]["text"].splitlines()
     assert sorted(lines) == sorted(f"{n}" * 5 for n in range(8) for _ in range(300))
 
@@ -171,12 +172,12 @@ def test_where_no_thread_starts_the_loop_or_the_caller_does_it(monkeypatch):
     assert done == ["now"]
 
     async def main():
-        later(0.01, lambda: done.append("loop"))
-        assert done == ["now"]
-        await asyncio.sleep(0.1)
+        due = asyncio.Event()
+        later(0.01, due.set)
+        assert not due.is_set()
+        await due.wait()
 
-    asyncio.run(main())
-    assert done == ["now", "loop"]
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_handlers_are_told_apart_where_cells_have_no_ids():

@@ -11,7 +11,6 @@ import inspect
 import io
 import sys
 import threading
-import time
 import weakref
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from ipywidgets import Output
 
 from atlas_lab import Event, EventBus, EventType, HandlerErrors, MissingExtraError, captured, safe_subscribe
 from atlas_lab.notebook.capturing import Router
+from tests.notebook.timers import until_shown
 
 CHUNK, ERROR = EventType.STREAM_CHUNK, EventType.HANDLER_ERROR
 
@@ -38,7 +38,7 @@ def bus(caplog):
 
 
 def shown(output):
-    time.sleep(0.15)  # what came too soon after a change is shown a tenth of a second later
+    until_shown()
     return "".join(one["text"] if one["output_type"] == "stream" else f"!{one['evalue']}" for one in output.outputs)
 
 

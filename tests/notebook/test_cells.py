@@ -160,7 +160,7 @@ def test_cells_in_a_kernel_have_ids_and_may_await(kernel):
     waiting = "print('on')\nfor _ in range(300): await asyncio.sleep(0.1)"  # the kernel sees interrupts between waits
     for code in (waiting, "import time; print('on'); time.sleep(30)"):
         request = kernel.start(code)
-        while kernel.client.get_iopub_msg(timeout=20)["msg_type"] != "stream":
+        while kernel.client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
             pass
         kernel.manager.interrupt_kernel()
         kernel.finish(request)

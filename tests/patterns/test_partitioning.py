@@ -373,7 +373,7 @@ def test_handlers_see_events_while_work_goes_on(threads):
     """A completion is on the bus before the last unit began, not only at the end."""
     bus, gate = EventBus(), threading.Event()
     bus.subscribe(EventType.TASK_COMPLETED, lambda event: gate.set() if event.data.unit == "quick" else None)
-    run = Partitioner(bus, threads).run([Unit("quick", work.total, (1,)), Unit("slow", gate.wait, (5,))])
+    run = Partitioner(bus, threads).run([Unit("quick", work.total, (1,)), Unit("slow", gate.wait, (60,))])
     assert run.results == {"quick": 1, "slow": True}
 
 

@@ -319,6 +319,16 @@ def test_a_sequence_has_a_step():
         assert_sequence(STORY, [CHUNK], strict=1)
 
 
+@pytest.mark.parametrize("check", [assert_published, assert_sequence, assert_nothing_published])
+def test_what_was_recorded_comes_first(check):
+    """Who swaps the arguments, or forgets the block of `record`, is told so."""
+    second = [CHUNK] if check is assert_sequence else CHUNK
+    with pytest.raises(TypeError, match="recorded must be .* it comes first"):
+        check(CHUNK, STORY)
+    with pytest.raises(TypeError, match=r"use record in a with statement: with record\(bus\) as published"):
+        check(record(EventBus()), second)
+
+
 # -- assert_nothing_published
 
 

@@ -114,12 +114,12 @@ def test_a_failed_assertion_points_to_the_test(elsewhere):
 def test_the_guide_does_what_it_says(elsewhere, pytester):
     """The Python of docs/testing.md, its blocks in order as one file, passes in a project of somebody else's."""
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     pytester.makepyfile(my_system="from atlas_lab import EventBus as MyBus\n")
     result = elsewhere("\n\n".join(blocks), "-k", "not TestMyBus or test_23", "-o", "pythonpath=.")
     outcomes = result.parseoutcomes()
     assert set(outcomes) == {"passed", "deselected"}
-    assert outcomes["passed"] > 3 + 8
+    assert outcomes["passed"] > 4 + 8
 
 
 def test_the_guide_shows_a_failure_as_it_is(elsewhere):

@@ -141,9 +141,21 @@ def test_recordings_do_not_disturb_each_other():
 @pytest.mark.parametrize("wrong", [None, 5, [], EventBus])
 def test_only_a_bus_can_be_recorded(wrong):
     """Whatever else is passed, the message says what came and what is expected."""
-    with pytest.raises(TypeError, match="bus must be an EventBus, got "):
+    with pytest.raises(TypeError, match="bus must be an EventBus"):
         with record(wrong):
             pass
+
+
+def test_a_class_of_buses_is_no_bus():
+    """Who forgot to call it is told so."""
+    with pytest.raises(TypeError, match=r"call it: EventBus\(\)"), record(EventBus):
+        pass
+
+
+def test_a_recorded_bus_is_two_things(recorded_bus):
+    """Who takes the fixture for the bus itself is told how to unpack it."""
+    with pytest.raises(AttributeError, match="no 'publish'.*unpack it: bus, published = recorded_bus"):
+        recorded_bus.publish(STARTED)
 
 
 def test_a_closed_bus_cannot_be_recorded():

@@ -15,14 +15,14 @@ import pytest
 from atlas_lab import Event, EventBus, EventType, new_event_id
 
 from .guards import no_tracing
-from .threads import in_child, many_switches
+from .threads import PATIENCE, in_child, many_switches
 
 A, B = EventType.AGENT_STARTED, EventType.AGENT_STOPPED
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no os.fork")
 
 
-def fork_under_load(forks: int, patience: int = 10) -> None:
+def fork_under_load(forks: int, patience: int = int(PATIENCE)) -> None:
     """Fork while four threads use a bus; check that each child publishes, and that no two processes share an id."""
     bus = EventBus(history_limit=50)
     bus.add_middleware(lambda event: event)

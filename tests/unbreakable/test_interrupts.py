@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import contextvars
-import signal
 from collections.abc import Callable
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, ScopedEventBus
+from atlas_lab.testing.contract.alarms import Alarm
 
 from .guards import no_tracing
 from .threads import Witness, no_finalizers
 
 A, B, C = EventType.AGENT_STARTED, EventType.AGENT_TASK_ASSIGNED, EventType.AGENT_STOPPED
-
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
-
-
-class Alarm:
-    """Raises KeyboardInterrupt a few microseconds after it was set, but only inside a publish."""
-
-    def __init__(self, publish: Any) -> None:
-        self.raised = 0
-        self._code = publish.__code__
-        self._sets = 0
-
-    def set(self) -> None:
-        self._sets += 1
-        signal.setitimer(signal.ITIMER_REAL, 2e-5 + self._sets % 97 * 5e-7)
-
-    def ring(self, number: int, frame: FrameType | None) -> None:
-        while frame is not None and frame.f_code is not self._code:
-            frame = frame.f_back
-        if frame is None:
-            self.set()
-        else:
-            self.raised += 1
-            raise KeyboardInterrupt
-
-    def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGALRM, self.ring)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._before)
 
 
 def interrupt(bus: EventBus, times: int) -> None:
@@ -64,7 +31,7 @@ def interrupt(bus: EventBus, times: int) -> None:
                 one._lock.release()
         return all(taken)
 
-    with Alarm(type(bus).publish) as alarm:
+    with Alarm(inside=type(bus).publish) as alarm:
         for caught in range(1, times + 1):
             try:
                 alarm.set()

@@ -15,6 +15,7 @@ from ipywidgets.widgets.widget import _instances
 from atlas_lab import EventBus, EventType, Recording
 from atlas_lab.markup import element
 from atlas_lab.testing.contract.forking import in_child
+from atlas_lab.testing.contract.workers import PATIENCE
 from atlas_lab.widgets import messages
 from atlas_lab.widgets.feed import EventFeed
 from atlas_lab.widgets.pulse import Pulse
@@ -222,7 +223,7 @@ def test_closing_leaves_nothing(bus, view_class):
     view.beat()
     hear(view, do="shown", viewer="a")
     assert not view.displayed
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while any(thread.name == "atlas_lab ticker" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -452,7 +453,7 @@ def test_views_stay_live_while_many_threads_publish(bus):
     for worker in workers:
         worker.join()
     expected = sum("7" in repr(event.data) or "7" in event.id for event in bus.history)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while feed.model.behind or feed.model.count != expected or len(sent[id(rate)]) < 2:
         assert time.monotonic() < deadline
         feed.tick()

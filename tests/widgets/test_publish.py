@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -10,10 +11,10 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from atlas_lab import Event, EventBus, EventType, PublishPanel
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 HOSTILE = "<img src=x onerror=alert(1)>"
-PATIENCE = 20
 
 
 class Order(Enum):
@@ -128,14 +129,15 @@ def test_repeat_shows_its_progress_and_can_be_stopped(bus, panel):
     panel.repeat.click()
     assert (shown(panel.stop), shown(panel.repeat), panel.progress.max) == (True, False, 1000)
     run = panel.model.repeating
-    for _ in range(100):
-        if run.done:
-            break
+    end = time.monotonic() + PATIENCE
+    while not run.done:
+        assert time.monotonic() < end
         run._over.wait(0.02)
     panel.refresh()
     assert 0 < panel.progress.value < 1000
     panel.stop.click()
-    assert not run.running
+    assert run.join(PATIENCE)
+    panel.refresh()
     assert (shown(panel.stop), shown(panel.repeat)) == (False, True)
     assert "stopped after" in panel._outcome.value
 
@@ -147,7 +149,7 @@ def test_closing_the_panel_ends_what_is_repeated(bus):
     panel.repeat.click()
     run = panel.model.repeating
     panel.close()
-    assert not run.running
+    assert run.join(PATIENCE)
 
 
 def test_a_closed_bus_disables_the_buttons(bus, panel):

@@ -9,10 +9,10 @@ from enum import Enum
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, drop, validate
+from atlas_lab.testing.contract.workers import PATIENCE
 from atlas_lab.widgets.publish_model import KEPT, PublishModel
 
 CHUNK = EventType.STREAM_CHUNK
-PATIENCE = 20
 
 
 @dataclass
@@ -275,7 +275,7 @@ def test_repeat_stops_when_it_is_told_to_and_when_the_form_is_closed():
         assert form.start_repeat(1000, 1)
         run = form.repeating
         end()
-        assert not run.running
+        assert run.join(PATIENCE)
     assert "stopped after" in form.outcome.text
     assert not form.start_repeat(10, 10)
     assert not [thread for thread in threading.enumerate() if thread.name == "atlas_lab repeat"]

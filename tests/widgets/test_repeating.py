@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
+from atlas_lab.testing.contract.workers import PATIENCE
+from atlas_lab.widgets import repeating
 from atlas_lab.widgets.repeating import Repeating
-
-PATIENCE = 20
 
 
 def threads():
@@ -30,25 +29,35 @@ def test_it_is_done_as_often_as_asked_and_leaves_no_thread():
     assert threads() == []
 
 
-def test_it_keeps_to_intended_times():
-    """A call that takes long does not delay the ones after it: they catch up, and the lateness is told."""
-    seen = []
+class Clock:
+    """Time that only waiting and the calls themselves take."""
 
-    def act():
-        seen.append(time.perf_counter())
-        if len(seen) == 1:
-            time.sleep(0.2)
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(repeating, "time", self)
 
-    run = Repeating(act, times=11, rate=100)
-    run.start()
-    assert run.join(PATIENCE)
-    assert 0.09 < seen[-1] - seen[0] < 5
-    assert seen[5] - seen[1] < 0.04 * 5  # due at 10 ms each, but all of them overdue
-    even = []
-    run = Repeating(lambda: even.append(time.perf_counter()), times=6, rate=20)
-    run.start()
-    assert run.join(PATIENCE)
-    assert even[-1] - even[0] >= 0.24
+    def perf_counter(self):
+        return self.now
+
+    def take(self, seconds):
+        self.now += seconds
+
+    def times_of(self, costs, rate):
+        """Return when calls that take these seconds are made."""
+        seen, left = [], iter(costs)
+        run = Repeating(lambda: (seen.append(self.now), self.take(next(left))), times=len(costs), rate=rate)
+        run._stop.wait = self.take
+        run.start()
+        assert run.join(PATIENCE)
+        return seen
+
+
+def test_it_keeps_to_intended_times(monkeypatch):
+    """A call that takes long does not delay the ones after it: they catch up."""
+    clock = Clock(monkeypatch)
+    assert clock.times_of([0.25, *[0.0] * 4], rate=8) == [0, 0.25, 0.25, 0.375, 0.5]
+    clock.now = 0.0
+    assert clock.times_of([0.01] * 5, rate=4) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
 
 
 def test_it_stops_at_once():
@@ -75,21 +84,21 @@ def no_thread(*args):
 
 def test_without_threads_it_runs_on_the_event_loop(monkeypatch):
     """As in a browser's Python; the loop breathes in between."""
-    seen, other = [], []
+    other = []
+    clock = Clock(monkeypatch)
 
     async def main():
-        run = Repeating(lambda: seen.append(1), times=30, rate=1000)
+        run = Repeating(lambda: clock.take(0.03), times=30, rate=1000)
         run.start()
         while run.running:
             other.append(1)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         return run.done
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_thread)
         assert asyncio.run(main()) == 30
-    assert len(seen) == 30
-    assert len(other) > 3
+    assert len(other) >= 30
 
 
 def test_without_threads_and_loop_it_says_so(monkeypatch):

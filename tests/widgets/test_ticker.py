@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from atlas_lab.testing.contract.forking import in_child
+from atlas_lab.testing.contract.workers import PATIENCE
 from atlas_lab.widgets.ticker import Ticker
 
 
@@ -39,7 +42,7 @@ def ticker():
 
 
 def ended(ticker):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while ticker.runs_in or any(thread.name == "atlas_lab ticker" for thread in threading.enumerate()):
         if time.monotonic() > deadline:
             return False
@@ -53,7 +56,7 @@ def test_one_thread_ticks_all_views(ticker):
     for view in views:
         ticker.add(view)
         ticker.add(view)
-    assert [view.done.wait(10) for view in views] == [True] * 5
+    assert [view.done.wait(PATIENCE) for view in views] == [True] * 5
     assert set.union(*(view.threads for view in views)) == {"atlas_lab ticker"}
     assert sum(thread.name == "atlas_lab ticker" for thread in threading.enumerate()) == 1
     for view in views:
@@ -62,14 +65,17 @@ def test_one_thread_ticks_all_views(ticker):
     assert ended(ticker)
 
 
-def test_it_beats_seldomer_than_it_ticks(ticker):
+def test_it_beats_seldomer_than_it_ticks(monkeypatch):
     """A heartbeat comes every so often, whether there is news or not."""
-    ticker.every = 0.05
-    view = View(enough=60)
+    seconds = itertools.count(0.25, 0.25)
+    monkeypatch.setattr(threading.Thread, "start", no_threads)
+    monkeypatch.setattr("atlas_lab.widgets.ticker.time", SimpleNamespace(monotonic=lambda: 0.0))
+    ticker, view = Ticker(interval=0.25, beat=1.0), View()
     ticker.add(view)
-    assert view.done.wait(20)
-    ticker.remove(view)
-    assert 1 <= view.beats <= 30
+    monkeypatch.setattr("atlas_lab.widgets.ticker.time", SimpleNamespace(monotonic=seconds.__next__))
+    for _ in range(100):
+        ticker._turn()
+    assert (view.ticks, view.beats) == (100, 25)
 
 
 def test_it_starts_again(ticker):
@@ -77,7 +83,7 @@ def test_it_starts_again(ticker):
     for _ in range(3):
         view = View()
         ticker.add(view)
-        assert view.done.wait(10)
+        assert view.done.wait(PATIENCE)
         ticker.remove(view)
     assert ended(ticker)
 
@@ -86,7 +92,7 @@ def test_views_are_held_weakly(ticker):
     """A view that nobody else holds is let go, and the thread with it."""
     view = View()
     ticker.add(view)
-    assert view.done.wait(10)
+    assert view.done.wait(PATIENCE)
     del view
     gc.collect()
     assert ended(ticker)
@@ -104,8 +110,8 @@ def test_a_view_that_fails_is_told_once_and_disturbs_no_other(ticker, caplog):
     ticker.add(broken)
     ticker.add(view)
     with caplog.at_level(logging.ERROR, "atlas_lab"):
-        assert broken.done.wait(10)
-        assert view.done.wait(10)
+        assert broken.done.wait(PATIENCE)
+        assert view.done.wait(PATIENCE)
     ticker.remove(broken)
     ticker.remove(view)
     assert ended(ticker)
@@ -145,7 +151,7 @@ def test_without_threads_and_loop_it_says_so(ticker, monkeypatch, caplog):
     assert "no thread can be started and no event loop is running" in caplog.text
     monkeypatch.undo()
     ticker.add(view)
-    assert view.done.wait(10)
+    assert view.done.wait(PATIENCE)
     ticker.remove(view)
 
 
@@ -173,13 +179,13 @@ def test_the_child_of_a_fork_starts_anew():
     view = View()
     shared.add(view)
     try:
-        assert view.done.wait(10)
+        assert view.done.wait(PATIENCE)
 
         def child():
             before = view.ticks
             own = View()
             shared.add(own)
-            assert own.done.wait(10)
+            assert own.done.wait(PATIENCE)
             assert view.ticks == before
             shared.remove(own)
 

@@ -21,12 +21,12 @@ from atlas_lab import (
     RateView,
     SubscriptionsPanel,
 )
+from atlas_lab.testing.contract.workers import PATIENCE
 from atlas_lab.widgets.view import VIEW
 
 CHUNK = EventType.STREAM_CHUNK
 VIEWS = [PublishPanel, MiddlewarePanel, SubscriptionsPanel, Lab]
 HOSTILE = "<img src=x onerror=alert(1)>"
-PATIENCE = 20
 
 
 @pytest.fixture

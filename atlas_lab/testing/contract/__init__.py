@@ -9,29 +9,41 @@ from __future__ import annotations
 import pytest
 
 _PARTS = (
-    "bad_input", "coroutines", "errors", "events", "forking", "handlers", "histories", "middleware", "payloads",
-    "publishing", "scopes", "threads", "workers",
+    "alarms", "bad_input", "causes", "changes", "coroutines", "errors", "events", "filters", "forking", "histories",
+    "holding", "kinds", "middleware", "nesting", "payloads", "publishing", "reruns", "scopes", "threads", "tokens", "workers",
 )  # fmt: skip
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))  # before any of them is imported
 
 from .bad_input import BadInputContract as BadInputContract
+from .causes import CausesContract as CausesContract
+from .changes import ChangesContract as ChangesContract
 from .coroutines import CoroutinesContract as CoroutinesContract
 from .errors import ErrorsContract as ErrorsContract
 from .events import EventsContract as EventsContract
-from .handlers import HandlersContract as HandlersContract
+from .filters import FiltersContract as FiltersContract
 from .histories import HistoryContract as HistoryContract
+from .holding import HoldingContract as HoldingContract
 from .middleware import MiddlewareContract as MiddlewareContract
+from .nesting import NestingContract as NestingContract
 from .payloads import PayloadsContract as PayloadsContract
 from .publishing import PublishingContract as PublishingContract
+from .reruns import RerunsContract as RerunsContract
 from .scopes import ScopesContract as ScopesContract
 from .threads import ThreadsContract as ThreadsContract
+from .tokens import TokensContract as TokensContract
 
 
 class BusContract(
     EventsContract,
     PublishingContract,
+    NestingContract,
+    CausesContract,
+    ChangesContract,
     ThreadsContract,
-    HandlersContract,
+    HoldingContract,
+    TokensContract,
+    RerunsContract,
+    FiltersContract,
     PayloadsContract,
     CoroutinesContract,
     ErrorsContract,

@@ -6,9 +6,7 @@ import asyncio
 import contextvars
 import copy
 import functools
-import gc
 import pickle
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -26,9 +24,10 @@ from atlas_lab import (
     safe_subscribe,
 )
 
-from .forking import check_forks, in_child
-from .lacking import give_up
+from .alarms import Alarm
+from .forking import forking, in_child, run_in_child
 from .making import MakesBuses
+from .workers import PATIENCE, in_thread, in_threads, many_switches, meanwhile, no_finalizers
 
 STARTED = EventType.AGENT_STARTED
 STOPPED = EventType.AGENT_STOPPED
@@ -41,6 +40,10 @@ class Order(Enum):
 
 def ignore(event: Event[Any]) -> None:
     pass
+
+
+async def later(event: Event[Any]) -> bool:
+    return True
 
 
 def pass_on(event: Event[Any]) -> Event[Any]:
@@ -149,6 +152,7 @@ class BadInputContract(MakesBuses):
         ("priority None", lambda bus: bus.subscribe(STARTED, ignore, priority=None), "priority", "None"),
         ("once", lambda bus: bus.subscribe(STARTED, ignore, once="no"), "once", "str 'no'"),
         ("where", lambda bus: bus.subscribe(STARTED, ignore, where="x > 1"), "where", "str 'x > 1'"),
+        ("async where", lambda bus: bus.subscribe(STARTED, ignore, where=later), "where", "async function later"),
         ("source", lambda bus: bus.subscribe(STARTED, ignore, source=["a"]), "source", "list"),
         ("data_type", lambda bus: bus.subscribe(STARTED, ignore, data_type=5), "data_type", "int 5"),
         ("name", lambda bus: bus.subscribe(STARTED, ignore, name=5), "name", "int 5"),
@@ -239,6 +243,7 @@ class BadInputContract(MakesBuses):
         ("select until", lambda bus: bus.history.select(until="noon"), "until", "str 'noon'"),
         ("select scope", lambda bus: bus.history.select(scope=5), "scope", "int 5"),
         ("select where", lambda bus: bus.history.select(where="x"), "where", "str 'x'"),
+        ("select async", lambda bus: bus.history.select(where=later), "where", "async function later"),
     )
     @pytest.mark.parametrize("events", [0, 1])
     def test_27_wrong_arguments_of_reading(self, call, argument, came, events):
@@ -422,14 +427,10 @@ class BadInputContract(MakesBuses):
         """Whatever other threads were at, the child's bus works, and its history is whole."""
         bus = self.make_bus(history_limit=50)
         bus.add_middleware(pass_on)
-        stop, ready = threading.Event(), threading.Barrier(4)
 
         def work() -> None:
-            sys.settrace(None)  # a coverage tracer has a lock of its own, which a child would find held for ever
-            ready.wait(20)
-            while not stop.is_set():
-                bus.publish(STARTED)
-                bus.subscribe(STARTED, ignore)()
+            bus.publish(STARTED)
+            bus.subscribe(STARTED, ignore)()
 
         def child() -> Any:
             event_id = bus.publish(STOPPED)
@@ -440,16 +441,8 @@ class BadInputContract(MakesBuses):
                 and bus.stats().accepted == numbers[-1]
             )
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        try:
-            ready.wait(20)
+        with meanwhile(work, 3):
             assert all(in_child(child) for _ in range(15))
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(20)
         bus.publish(STOPPED)
         assert bus.history[-1].type is STOPPED
 
@@ -481,12 +474,12 @@ class BadInputContract(MakesBuses):
         def pause() -> None:
             with bus.paused():
                 paused.set()
-                go_on.wait(20)
+                go_on.wait(PATIENCE)
 
         thread = threading.Thread(target=pause, daemon=True)
         thread.start()
         try:
-            assert paused.wait(20)
+            assert paused.wait(PATIENCE)
 
             def child() -> Any:
                 bus.publish(STARTED, "child")
@@ -495,31 +488,18 @@ class BadInputContract(MakesBuses):
             assert in_child(child) == ["child"]
         finally:
             go_on.set()
-            thread.join(20)
+            thread.join(PATIENCE)
 
     def test_27_forks_of_several_threads_at_once(self):
         """Threads that fork at the same time leave every bus usable, in parent and children."""
-        check_forks()
         bus, other = self.make_bus(), self.make_bus()
-        barrier = threading.Barrier(3)
-        results: list[Any] = []
 
-        def work() -> None:
-            sys.settrace(None)  # as above
-            barrier.wait(20)
-            results.extend(in_child(lambda: bool(bus.publish(STARTED))) for _ in range(20))
+        def work() -> list[bool]:
+            sys.settrace(None)  # a coverage tracer has a lock of its own, which a child would find held for ever
+            return [run_in_child(lambda: bool(bus.publish(STARTED))) for _ in range(20)]
 
-        old = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        try:
-            threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(20)
-        finally:
-            sys.setswitchinterval(old)
-        assert results == [True] * 60
+        with forking(), many_switches():
+            assert in_threads(work, work, work, patience=3 * PATIENCE) == [[True] * 20] * 3
         assert bus.publish(STARTED) and other.publish(STARTED)
 
     # -- 27: interrupts
@@ -552,56 +532,36 @@ class BadInputContract(MakesBuses):
         bus.history.clear()
         seen: list[Event[Any]] = []
         bus.subscribe(STARTED, seen.append)
-        publishing = threading.Thread(target=bus.publish, args=(STARTED,), daemon=True)
-        publishing.start()
-        publishing.join(20)
-        assert not publishing.is_alive()
+        in_thread(bus.publish, STARTED)
         bus.publish(STARTED)
         assert [event.parent_id for event in seen] == [None, None]
         assert bus.history.select(EventType.HANDLER_ERROR) == []
 
     def test_27_interrupts_at_any_point_leave_nothing_behind(self):
         """After each of many interrupts, wherever it struck, an event at top level has no parent and arrives."""
-        if not hasattr(signal, "setitimer"):
-            give_up("this system has no timers")
-        bus = self.make_bus(history_limit=5)
+        bus, parents = self.make_bus(history_limit=5), set()
         bus.subscribe(STARTED, ignore)
-        # A context of its own, so that what is left behind fails this test and no other.
-        interrupts, parents = contextvars.copy_context().run(self._interrupt, bus, 3000)
-        assert interrupts == 3000
-        assert parents == {None}
-        publishing = threading.Thread(target=bus.publish, args=(STARTED,), daemon=True)
-        publishing.start()
-        publishing.join(20)
-        assert not publishing.is_alive()
 
-    @staticmethod
-    def _interrupt(bus: EventBus, times: int) -> tuple[int, set[str | None]]:
-        """Interrupt a publisher again and again; return how often, and the parents of what it published afterwards."""
+        def interrupt(times: int) -> None:
+            with Alarm() as alarm:
+                for number in range(1, times + 1):
+                    try:
+                        alarm.set()
+                        while alarm.raised < number:
+                            bus.publish(STARTED)
+                    except KeyboardInterrupt:
+                        bus.publish(STOPPED)
+                        parents.add(bus.history[-1].parent_id)
+                    else:
+                        raise AssertionError("an interrupt was swallowed")
 
-        def interrupt(number: int, frame: object) -> None:
-            raise KeyboardInterrupt
-
-        gc.collect()
-        gc.disable()  # Python ignores an interrupt that strikes inside a callback of the garbage collector
         tracing = sys.gettrace()
         sys.settrace(None)  # coverage would not give back its lock
-        old = signal.signal(signal.SIGALRM, interrupt)
-        parents: set[str | None] = set()
-        interrupts = 0
         try:
-            for number in range(times):
-                try:
-                    signal.setitimer(signal.ITIMER_REAL, 5e-5 + number % 97 * 1e-6)
-                    for _ in range(10_000):
-                        bus.publish(STARTED)
-                except KeyboardInterrupt:
-                    interrupts += 1
-                bus.publish(STOPPED)
-                parents.add(bus.history[-1].parent_id)
+            with no_finalizers():
+                # A context of its own, so that what is left behind fails this test and no other.
+                contextvars.copy_context().run(interrupt, 3000)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old)
             sys.settrace(tracing)
-            gc.enable()
-        return interrupts, parents
+        assert parents == {None}
+        in_thread(bus.publish, STARTED)

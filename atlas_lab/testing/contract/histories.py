@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import re
-import threading
 import weakref
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
@@ -15,6 +14,7 @@ import pytest
 from atlas_lab import Event, EventBus, EventType
 
 from .making import MakesBuses
+from .workers import meanwhile
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -96,18 +96,7 @@ class HistoryContract(MakesBuses):
     def test_23_iterating_is_safe_while_four_threads_publish(self):
         """Every pass sees consecutive numbers, each once, and not one read fails."""
         bus = self.make_bus(history_limit=200)
-        stop, ready = threading.Event(), threading.Barrier(5)
-
-        def work() -> None:
-            ready.wait(20)
-            while not stop.is_set():
-                bus.publish(CHUNK)
-
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        try:
-            ready.wait(20)
+        with meanwhile(lambda: bus.publish(CHUNK), 4):
             for _ in range(200):
                 for read in (list, reversed, lambda history: history.select(CHUNK), lambda history: history[:]):
                     numbers = [event.seq for event in read(bus.history)]
@@ -116,10 +105,6 @@ class HistoryContract(MakesBuses):
                     assert not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))
                 latest = [event.seq for event in bus.history.latest(10)]
                 assert latest == sorted(set(latest))
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(20)
         assert bus.history.accepted == bus.history.dropped + len(bus.history)
 
     def test_23_what_is_pushed_out_is_let_go(self):

@@ -282,15 +282,17 @@ class MiddlewareContract(MakesBuses):
             if number == 8:
                 toggle()
                 return
-            for data in numbers:
-                with contextlib.suppress(MiddlewareError):
-                    bus.publish(STARTED, data)
-            running.discard(number)
-            if not running:
-                done.set()
+            try:
+                for data in numbers:
+                    with contextlib.suppress(MiddlewareError):
+                        bus.publish(STARTED, data)
+            finally:
+                running.discard(number)
+                if not running:
+                    done.set()
 
         running = set(range(8))
-        in_threads(*(functools.partial(work, number) for number in range(9)), patience=60)
+        in_threads(*(functools.partial(work, number) for number in range(9)))
         expected: list[Counter[str]] = [Counter(), Counter(), Counter()]
         for data in numbers:
             expected[0]["transformed" if data % 3 == 0 else "passed"] += 8

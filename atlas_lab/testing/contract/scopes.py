@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from atlas_lab import BusClosedError, Event, EventBus, EventType, HandlerErrors, MiddlewareError
 
 from .making import MakesBuses
+from .workers import in_threads, many_switches, meanwhile
 
 STARTED = EventType.AGENT_STARTED
 STOPPED = EventType.AGENT_STOPPED
@@ -418,18 +417,7 @@ class ScopesContract(MakesBuses):
         """Eight scopes publishing at once: the parent has every event once, and each scope's in order."""
         bus = self.make_bus(history_limit=None)
         scopes = [self.make_scope(bus, f"agent-{number}") for number in range(8)]
-        barrier = threading.Barrier(8)
-
-        def work(scope: EventBus) -> None:
-            barrier.wait(20)
-            for number in range(200):
-                scope.publish(STARTED, number)
-
-        threads = [threading.Thread(target=work, args=(scope,), daemon=True) for scope in scopes]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        in_threads(*[lambda scope=scope: [scope.publish(STARTED, number) for number in range(200)] for scope in scopes])
         assert [event.seq for event in bus.history] == list(range(1, 1601))
         for scope in scopes:
             assert [event.data for event in bus.history.select(scope=scope.path)] == list(range(200))
@@ -438,34 +426,14 @@ class ScopesContract(MakesBuses):
         """Listing the scopes of a bus is safe while other threads make new ones."""
         bus = self.make_bus()
         lasting = [self.make_scope(bus, "lasting") for _ in range(100)]
-        stop, ready = threading.Event(), threading.Barrier(4)
-        failures: list[Exception] = []
 
         def work() -> None:
-            ready.wait(20)
-            while not stop.is_set():
-                try:
-                    kept = [self.make_scope(bus, "brief") for _ in range(50)]
-                    assert kept[0].scope_name == "brief"
-                except Exception as error:
-                    failures.append(error)
-                    return
+            kept = [self.make_scope(bus, "brief") for _ in range(50)]
+            assert kept[0].scope_name == "brief"
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        try:
-            for thread in threads:
-                thread.start()
-            ready.wait(20)
+        with many_switches(), meanwhile(work, 3):
             for _ in range(60):
                 assert {*lasting} <= {*bus.scopes}
-        finally:
-            sys.setswitchinterval(interval)
-            stop.set()
-            for thread in threads:
-                thread.join(20)
-        assert failures == []
 
     # -- 26: cycles, keeping events in, closing
 

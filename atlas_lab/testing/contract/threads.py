@@ -202,13 +202,13 @@ class ThreadsContract(MakesBuses):
                 assert subscription()
                 count_at_end = len(got)
                 bus.publish(A, (thread, number, "gone"))
-                # A call that had begun in another thread may still arrive, also between two looks at `got`; none
-                # begins after that.
+                # A call that had begun in each of the other threads may still arrive, also between two looks at `got`;
+                # none begins after that.
                 seen = tuple(got)
                 assert Counter(seen)[thread, number, "subscribed"] == 1
                 assert (thread, number, "gone") not in seen
                 assert len(set(seen)) == len(seen)
-                assert len(seen) <= count_at_end + 4
+                assert len(seen) <= count_at_end + 7
 
         with many_switches():
             in_threads(

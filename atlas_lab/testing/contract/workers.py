@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any
 
-PATIENCE = 10.0  # seconds until something counts as hanging; nothing that works waits for it
+PATIENCE = 60.0  # seconds until something counts as hanging, also on a busy machine; nothing that works waits for it
 
 
 def in_threads(*work: Callable[[], Any], patience: float = PATIENCE) -> list[Any]:
@@ -29,13 +30,44 @@ def in_threads(*work: Callable[[], Any], patience: float = PATIENCE) -> list[Any
     threads = [threading.Thread(target=run, args=(place, function), daemon=True) for place, function in enumerate(work)]
     for thread in threads:
         thread.start()
+    end = monotonic() + patience
     for thread in threads:
-        thread.join(patience)
+        thread.join(max(end - monotonic(), 0))
     if errors:
         raise errors[0]
     if any(thread.is_alive() for thread in threads):
         raise AssertionError(f"a thread hangs: it did not come back in {patience:g} seconds")
     return [results[place] for place in range(len(work))]
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object], number: int) -> Iterator[None]:
+    """Have threads call a function again and again while the block runs; raise what one of them raised."""
+    ready, over = threading.Barrier(number + 1), threading.Event()
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        sys.settrace(None)  # a coverage tracer has a lock of its own, which a forked child would find held for ever
+        try:
+            ready.wait(PATIENCE)
+            while not over.is_set():
+                work()
+        except BaseException as error:
+            errors.append(error)
+
+    started = [threading.Thread(target=run, daemon=True) for _ in range(number)]
+    for thread in started:
+        thread.start()
+    try:
+        ready.wait(PATIENCE)
+        yield
+    finally:
+        over.set()
+        for thread in started:
+            thread.join(PATIENCE)
+    if errors:
+        raise errors[0]
+    assert not any(thread.is_alive() for thread in started), f"a thread hangs: it did not end in {PATIENCE:g} seconds"
 
 
 class Witness:
