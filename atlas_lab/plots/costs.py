@@ -51,7 +51,7 @@ def plot_throughput(
     value : {"ns_per_event", "events_per_s"}, optional
         By default the time per event; along threads, the events per second.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.errorbar`.
 

@@ -46,7 +46,7 @@ def plot_diff(
     limit : int, default 24
         Most rows: what only one run has, then the greatest changes.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.plot` for the dots.
 

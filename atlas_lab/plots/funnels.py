@@ -51,7 +51,7 @@ def plot_funnel(
     limit : int, default 24
         Most entries, in the order of the table.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.PolyCollection` for the bars.
 

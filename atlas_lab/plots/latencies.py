@@ -48,7 +48,7 @@ def plot_latency(
     limit : int, default 6
         Most handlers, those with the greatest total time.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.ecdf` for the lines.
 

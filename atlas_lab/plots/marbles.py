@@ -58,7 +58,7 @@ def plot_marbles(
     limit : int, default 30
         Most marbles of a run, the first ones.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.scatter` for the marbles.
 

@@ -44,7 +44,7 @@ def plot_handler_heatmap(
     limit : int, default 12
         Most handlers and most types, those with the most errors.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.pcolormesh` for the cells.
 
@@ -145,7 +145,7 @@ def plot_transitions(
     limit : int, default 12
         Most types, those with the most transitions.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.pcolormesh` for the cells.
 

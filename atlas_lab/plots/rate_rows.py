@@ -52,7 +52,7 @@ def plot_rate(
     limit : int, default 12
         Most rows for values. Of more values, those of errors and the most frequent have one, and the rest share one.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.PolyCollection` for the bars.
 

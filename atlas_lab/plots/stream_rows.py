@@ -56,7 +56,7 @@ def plot_stream(
     limit : int, default 24
         Most rows. Of more streams, those that failed and those with the longest gaps are drawn.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.LineCollection` for the ticks.
 

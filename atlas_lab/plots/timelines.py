@@ -58,7 +58,7 @@ def plot_timeline(
     limit : int, default 3000
         Most dots or bars. Of more, each lane shows the number in each stretch of time.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of what is drawn: of `matplotlib.axes.Axes.plot` for dots, else of
         `matplotlib.collections.PolyCollection`.

@@ -53,7 +53,7 @@ def plot_causality(
     limit : int, default 40
         Most rows.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.PolyCollection` for the bars.
 
