@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from atlas_lab.arguments import check_optional, is_kind, refuse
+from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Kind
 from atlas_lab.tables.comparing import HasFrames
 
 from .lettering import PLAIN, plural
 from .looks import muted
-from .marks import characters, points, write
+from .marks import characters, check_axes, points, write
 
 try:
     import matplotlib as mpl
@@ -131,7 +131,7 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
     TypeError
         If `ax` is no Axes.
     """
-    check_optional("ax", ax, Axes, "the Axes to draw on")
+    check_axes(ax)
     if ax is None:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - choosing a backend is for those who let it make figures
 
@@ -168,13 +168,15 @@ def not_kept(given: object, kind: Kind) -> list[str]:
     return [f"{plural(lost, nouns[kind])} not kept by the recording"] * (lost > 0)
 
 
-def finish(ax: Axes, title: str, sentence: str, notes: Sequence[str] = (), *, above: int = 0) -> Axes:
+def finish(ax: Axes, title: str, sentence: str, notes: Sequence[str] = (), *, above: float = 0) -> Axes:
     """Say what a plot shows: its title, what was left out of it, and the sentence that `describe` returns."""
     pad = mpl.rcParams["axes.titlepad"] + above * points("small") * 1.35
-    ax.set_title(title, loc="left", pad=pad, fontsize="medium", **PLAIN)
+    said = textwrap.fill(title, characters(ax, "medium", over_right=True))
+    ax.set_title(said, loc="left", pad=pad, fontsize="medium", **PLAIN)
     ax.set_label(sentence)
+    ax.xaxis.label.set_text(textwrap.fill(ax.get_xlabel(), characters(ax)).replace("\n→", "  →"))
     if notes:
-        said = textwrap.fill("; ".join(notes), characters(ax, "x-small"))
+        said = textwrap.fill("; ".join(notes), characters(ax, "x-small", over_right=True))
         ax.annotate(
             said,
             xy=(0, 0),

@@ -36,7 +36,8 @@ _UNITS = [
 ]  # fmt: skip
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return the text of a value, whatever its own code does."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - any code may run in there
@@ -69,7 +70,7 @@ def label(value: object, width: int = 32) -> str:
     """
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "(none)"
-    shown = "".join(_shown(value if isinstance(value, str) else _text(value), width))
+    shown = "".join(_shown(value if isinstance(value, str) else text_of(value), width))
     if len(shown) > width:
         kept = width - 1
         shown = f"{shown[: kept - kept * 2 // 5]}…{shown[len(shown) - kept * 2 // 5 :]}"

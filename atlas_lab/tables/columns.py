@@ -34,6 +34,7 @@ _WHERE = {
 _HINTS = {
     "timestamp": "times in UTC, as to_frame gives them",
     "duration": "durations, as recording.deliveries has them",
+    "own": "durations, as recording.deliveries has them",
     "start": "times since the recording began, as recording.deliveries has them",
 }
 

@@ -66,11 +66,30 @@ def test_a_line_leads_to_the_last_event_that_an_event_led_to():
 def test_many_events_are_counted():
     """Above the limit each lane has the counts of `rates`, and the plot says so."""
     frame = agents().events
+    frame = frame[frame["type"] != "HANDLER_ERROR"]
     ax = plot_timeline(frame, limit=10, ax=new_axes())
     table = rates(frame.assign(source=frame["source"].astype(str)), by="source")
     assert len(rectangles(ax)) == (table["count"] > 0).sum()
     assert any("the number in each" in text for text in words(ax))
     assert dots(ax) == []
+
+
+def test_what_failed_is_seen_among_many():
+    """Above the limit, too, a glance finds when a handler failed, by a colour and by a cross."""
+    calls = deliveries(
+        *[{"handler": "plan", "start": at * 1_000_000} for at in range(40)],
+        *[{"handler": "log", "start": at * 1_000_000, "outcome": ["ok", "error"][at == 30]} for at in range(40)],
+    )
+    ax = plot_timeline(calls, limit=10, ax=new_axes())
+    [(x, y, shape, colour)] = dots(ax)
+    assert (round(x), round(y), shape, colour) == (30, 1, "x", ERROR.lower())
+    assert key_of(ax) == ["calls", "errors among them"]
+    tops = sorted(top for left, right, top, bottom in rectangles(ax) if left <= 30 < right and round(bottom) == 1)
+    assert len(tops) == 2
+    sent = [(EventType.STREAM_CHUNK, "a", at / 10) for at in range(40)]
+    ax = plot_timeline(events(*sent, (EventType.STREAM_ERROR, "b", 1.0)), limit=10, ax=new_axes())
+    assert [round(y) for _, y, *_ in dots(ax)] == [1]
+    assert key_of(plot_timeline(events(*sent), limit=10, ax=new_axes())) == []
 
 
 def test_lanes_of_counts_have_scales_of_their_own():
