@@ -73,14 +73,14 @@ function showDetail(box, detail, jump) {
     part("Caused by",
       detail.causes.length || detail.why ? causes(detail, field.type, jump) : make("p", { class: "dim", text: "Nothing: published at top level." }),
       detail.why ? make("p", { class: "dim", text: detail.why }) : null),
+    detail.traceback ? part("Traceback", make("pre", { text: detail.traceback.trimEnd(), tabindex: "0", "aria-label": "traceback" })) : null,
     part("Handled by", ...(detail.calls.length ? calls(detail) : [make("p", { class: "dim",
       text: detail.recorded && detail.steps.length ? "No handler." : off })])),
     detail.steps.length ? part("Middleware", ...steps(detail)) : null,
     detail.metadata.length ? part("Metadata", pairs(detail.metadata)) : null,
-    detail.traceback ? part("Traceback", make("pre", { text: detail.traceback.trimEnd(), tabindex: "0", "aria-label": "traceback" })) : null,
   ];
-  for (const p of box.querySelectorAll("p")) p.remove();
-  const at = box.scrollTop;
+  const at = box.seq === detail.seq ? box.scrollTop : 0; // another event is read from its top
+  box.seq = detail.seq;
   box.replaceChildren(...parts.filter(Boolean));
   box.scrollTop = at;
 }
