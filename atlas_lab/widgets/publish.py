@@ -125,8 +125,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         self._progress_text = _html()
         self._again_title = _html(element("h3", "Send again"))
         self.again = tuple(_button("", "Publish it again", "atlas-again") for _ in range(AGAIN))
+        self._form_title = _html()
         rows = {
-            "mode": [self.as_form],
+            "mode": [self._form_title, self.as_form],
             "fields": [self.source, self.metadata],
             "buttons": [self.publish, self.anyway],
             "repeat": [self.times, self.rate, self.repeat, self.stop],
@@ -215,6 +216,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         _visible(self.as_form, bool(fields))
         _visible(self.data, not as_form)
         _visible(self._form_box, as_form)
+        _set(self._form_title, "value", str(element("span", self.data.description)) if as_form else "")
         values = self.model.values()
         for field in fields:
             problem = self.model.problems.get(f"data.{field.name}", "")
