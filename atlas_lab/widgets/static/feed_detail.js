@@ -18,7 +18,8 @@ function pairs(list, bad = () => false) {
 }
 
 function part(title, ...children) {
-  return make("section", {}, make("h3", { text: title }), ...children);
+  const [what, name] = [title].flat();
+  return make("section", {}, make("h3", {}, what, name ? make("span", { class: "name", text: ` ${name}` }) : null), ...children);
 }
 
 function causes(detail, type, jump) {
@@ -69,7 +70,7 @@ function showDetail(box, detail, jump) {
   const parts = [
     make("section", {}, make("h3", { text: `Event ${counted(detail.seq)}` }),
       pairs(detail.fields, (key) => key === "error")),
-    detail.payload.length ? part("Payload", pairs(detail.payload)) : null,
+    detail.payload.length ? part(["Payload", detail.kind], pairs(detail.payload)) : null,
     part("Caused by",
       detail.causes.length || detail.why ? causes(detail, field.type, jump) : make("p", { class: "dim", text: "Nothing: published at top level." }),
       detail.why ? make("p", { class: "dim", text: detail.why }) : null),
