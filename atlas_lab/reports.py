@@ -8,9 +8,10 @@ import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
+from typing import Any
 
 from .events import Event, check_event_type, event_type_name
-from .naming import code_location, describe, message_of
+from .naming import code_location, describe, message_of, sendable
 from .parts import BusParts
 from .pipeline import Middleware
 from .recording import Recording
@@ -63,7 +64,9 @@ class BusStats:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What would happen to an event of one type, as ``bus.explain(event_type)`` returns it; print it to read it.
+    """What would happen to an event of one type, as ``bus.explain(event_type)`` returns it.
+
+    Print it to read it; the last line of a cell shows it so as well.
 
     Attributes
     ----------
@@ -83,6 +86,9 @@ class Explanation:
     middleware: tuple[str, ...]
     handlers: tuple[str, ...]
     parent: Explanation | None = field(default=None)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(sendable(str(self)))
 
     def __str__(self) -> str:
         lines = [f"{self.event_type} on {self.bus}"]

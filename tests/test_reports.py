@@ -241,6 +241,14 @@ def test_a_folder_whose_name_begins_like_the_package_is_not_the_package(tmp_path
     assert report.data["published_at"] == f"{beside}:1"
 
 
+def test_an_explanation_is_readable_as_the_last_line_of_a_cell():
+    """As printed, also with a name that no message can hold."""
+    pretty = pytest.importorskip("IPython.lib.pretty").pretty
+    bus = EventBus(name="run")
+    bus.add_middleware(lambda event: event, name="\ud83d")
+    assert pretty(bus.explain(CHUNK)).splitlines()[:3] == ["STREAM_CHUNK on run", "  middleware:", "    1. ?"]
+
+
 def places_of(bus: EventBus) -> list[str]:
     return [report.data["published_at"] for report in bus.history.select(EventType.HANDLER_ERROR)]
 
