@@ -6,6 +6,7 @@ import inspect
 import reprlib
 import sys
 from functools import partial
+from itertools import islice
 from types import CodeType, FunctionType
 from typing import Any, TypeGuard
 
@@ -24,10 +25,39 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 class _Short(reprlib.Repr):
+    """A ``repr`` whose work is bounded as well as its length: a small payload may hold itself a million times."""
+
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.maxstring = self.maxother = self.maxlong = limit
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
+        self._left = limit
+
+    def repr1(self, x: object, level: int) -> str:
+        if self._left <= 0:
+            return "..."
+        self._left -= 1
+        before = self._left
+        text = super().repr1(x, level)
+        if self._left == before:  # else its parts are counted
+            self._left -= len(text)
+        return text
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """In the order of the dict; reprlib would sort all of it."""
+        if x and level <= 0:
+            return "{...}"
+        shown = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in islice(x.items(), self.maxdict)
+        ]
+        return f"{{{', '.join([*shown, '...'] if len(x) > self.maxdict else shown)}}}"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return _cut(repr(x[: self.maxother]), self.maxother)
+
+    def repr_bytearray(self, x: bytearray, level: int) -> str:
+        return _cut(repr(x[: self.maxother]), self.maxother)
 
     def repr_instance(self, x: object, level: int) -> str:
         try:

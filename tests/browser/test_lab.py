@@ -73,6 +73,11 @@ def choose_type(view, text):
     chooser.press("Enter")
 
 
+def boxes(locator):
+    """Where things are, and how large."""
+    return [one.bounding_box() for one in locator.all()]
+
+
 def python(view, code):
     """Run code in the last cell, and return what it printed."""
     view.page.evaluate(
@@ -114,6 +119,68 @@ def test_a_payload_that_does_not_fit_is_told_at_the_field(view):
     field(view, "index").fill("2")
     button(view, "Publish").click()
     expect(row(view, "hello")).to_be_visible()
+
+
+def test_the_form_of_a_type_is_lines_of_one_height(view):
+    """A choice takes no more room than a text, and a checkbox stands in front of its name."""
+    python(
+        view,
+        """
+from typing import Literal
+@dataclass
+class Inner:
+    rows: int
+@dataclass
+class Plan:
+    title: str
+    mode: Literal["slow", "fast"]
+    inner: Inner
+    final: bool = False
+@bus.on(EventType.TASK_SUBMITTED)
+def plan(event: Event[Plan]): ...
+""",
+    )
+    choose_type(view, "TASK_SUBMITTED")
+    button(view, "Form").click()
+    form = view.page.locator(".atlas-form")
+    expect(form.get_by_label("inner.rows")).to_have_value("0")
+    assert {round(box["height"]) for box in boxes(form.locator("input[type=text], select"))} == {28}
+    (box,), (name,) = (
+        boxes(form.locator("input[type=checkbox]")),
+        boxes(form.get_by_text("final (optional)", exact=True)),
+    )
+    assert 0 < name["x"] - box["x"] - box["width"] < 20
+    picture(view, "form", ".atlas-publish")
+
+
+def test_many_middleware_and_handlers_scroll_in_their_own_place(view):
+    """The panel is as tall with forty of each as with five."""
+    lab = view.page.locator(".atlas-lab")
+    before = lab.bounding_box()["height"]
+    python(
+        view,
+        """
+for number in range(40):
+    _ = bus.add_middleware(lambda event: event, name=f"a step with a long name {number}")
+    _ = bus.subscribe(EventType.STREAM_CHUNK, lambda event: None, name=f"a handler with a long name {number}")
+""",
+    )
+    expect(lab.locator(".atlas-mw-list li")).to_have_count(42)
+    assert lab.bounding_box()["height"] < before + 300
+    picture(view, "many", ".atlas-lab")
+
+
+def test_a_lost_kernel_is_told_and_moves_nothing(view):
+    """What was seen stays where it was, pale."""
+    page, lab = view.page, view.page.locator(".atlas-lab")
+    parts = [lab.locator(part) for part in (".atlas-publish", ".atlas-mw", ".atlas-feed", ".atlas-subs")]
+    before = [(box["x"], box["width"]) for part in parts for box in boxes(part)]
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+    )
+    expect(page.locator(".atlas-rate .state")).to_contain_text("No sign of the kernel", timeout=30_000)
+    assert [(box["x"], box["width"]) for part in parts for box in boxes(part)] == before
+    picture(view, "lost", ".atlas-lab")
 
 
 def test_a_middleware_that_is_switched_changes_the_next_event(view):

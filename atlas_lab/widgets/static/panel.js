@@ -35,7 +35,9 @@ function connect(model, root, { news, alive }) {
   let gone = false;
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // keys in here are not for the notebook
   root.setAttribute("data-jp-suppress-context-menu", "true");
-  const say = (does, more = {}) => model.send({ do: does, viewer, ...more });
+  const say = (does, more = {}) => {
+    try { model.send({ do: does, viewer, ...more }); } catch { /* the kernel is gone, which the missing heartbeat tells */ }
+  };
   const mark = (isGone) => {
     if (gone === isGone) return;
     gone = isGone;
@@ -62,7 +64,7 @@ function connect(model, root, { news, alive }) {
     stop() {
       clearInterval(watch);
       model.off("msg:custom", hear);
-      try { say("hidden"); } catch { /* the kernel is gone */ }
+      say("hidden");
     },
   };
 }
