@@ -85,12 +85,12 @@ if _TYPE_CHECKING:
     from .service_views import service_health as service_health
     from .service_views import service_metrics as service_metrics
     from .services import CoreServices as CoreServices
-    from .services import SystemHealth as SystemHealth
-    from .services import SystemInit as SystemInit
-    from .services import SystemMetric as SystemMetric
-    from .services import SystemShutdown as SystemShutdown
     from .shifts import Agent as Agent
     from .streams import ProviderStream as ProviderStream
+    from .system_events import SystemHealth as SystemHealth
+    from .system_events import SystemInit as SystemInit
+    from .system_events import SystemMetric as SystemMetric
+    from .system_events import SystemShutdown as SystemShutdown
     from .workflow import WorkflowEngine as WorkflowEngine
     from .workflow_events import WorkflowCancelledError as WorkflowCancelledError
     from .workflow_events import WorkflowCompleted as WorkflowCompleted
@@ -137,9 +137,10 @@ _LAZY = {
     "retrievals": ("Retrieval",),
     "retrying": ("RetryPolicy",),
     "service_views": ("plot_services", "service_health", "service_metrics"),
-    "services": ("CoreServices", "SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
+    "services": ("CoreServices",),
     "shifts": ("Agent",),
     "streams": ("ProviderStream",),
+    "system_events": ("SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
     "workflow": ("WorkflowEngine",),
     "workflow_events": (
         "WorkflowCancelledError", "WorkflowCompleted", "WorkflowError", "WorkflowFailed", "WorkflowNodeEntered",
