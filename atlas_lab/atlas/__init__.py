@@ -44,7 +44,6 @@ if _TYPE_CHECKING:
     from .graphs import Workflow as Workflow
     from .knowledge import DocumentError as DocumentError
     from .knowledge import KnowledgeBase as KnowledgeBase
-    from .knowledge import Retrieval as Retrieval
     from .machines import LIFECYCLE as LIFECYCLE
     from .machines import StateMachine as StateMachine
     from .machines import TransitionError as TransitionError
@@ -80,17 +79,18 @@ if _TYPE_CHECKING:
     from .quality import retrieval_quality as retrieval_quality
     from .questions import HELD_OUT as HELD_OUT
     from .questions import Question as Question
+    from .retrievals import Retrieval as Retrieval
     from .retrying import RetryPolicy as RetryPolicy
     from .service_views import plot_services as plot_services
     from .service_views import service_health as service_health
     from .service_views import service_metrics as service_metrics
     from .services import CoreServices as CoreServices
-    from .services import SystemHealth as SystemHealth
-    from .services import SystemInit as SystemInit
-    from .services import SystemMetric as SystemMetric
-    from .services import SystemShutdown as SystemShutdown
     from .shifts import Agent as Agent
     from .streams import ProviderStream as ProviderStream
+    from .system_events import SystemHealth as SystemHealth
+    from .system_events import SystemInit as SystemInit
+    from .system_events import SystemMetric as SystemMetric
+    from .system_events import SystemShutdown as SystemShutdown
     from .workflow import WorkflowEngine as WorkflowEngine
     from .workflow_events import WorkflowCancelledError as WorkflowCancelledError
     from .workflow_events import WorkflowCompleted as WorkflowCompleted
@@ -118,7 +118,7 @@ _LAZY = {
     "corpus": ("stdlib_docstrings",),
     "documents": ("Document", "DocumentAdded", "DocumentProcessed", "Hit", "RetrievalCompleted", "RetrievalStarted"),
     "graphs": ("GraphError", "Node", "Workflow"),
-    "knowledge": ("DocumentError", "KnowledgeBase", "Retrieval"),
+    "knowledge": ("DocumentError", "KnowledgeBase"),
     "machines": ("LIFECYCLE", "StateMachine", "TransitionError"),
     "ngram": ("NgramModel", "NgramProvider"),
     "outages": ("Outage",),
@@ -134,11 +134,13 @@ _LAZY = {
     "providers": ("ProviderManager",),
     "quality": ("retrieval_quality",),
     "questions": ("HELD_OUT", "Question"),
+    "retrievals": ("Retrieval",),
     "retrying": ("RetryPolicy",),
     "service_views": ("plot_services", "service_health", "service_metrics"),
-    "services": ("CoreServices", "SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
+    "services": ("CoreServices",),
     "shifts": ("Agent",),
     "streams": ("ProviderStream",),
+    "system_events": ("SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
     "workflow": ("WorkflowEngine",),
     "workflow_events": (
         "WorkflowCancelledError", "WorkflowCompleted", "WorkflowError", "WorkflowFailed", "WorkflowNodeEntered",

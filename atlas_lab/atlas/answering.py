@@ -92,7 +92,7 @@ class AnsweringSystem:
         self.providers = ProviderManager(bus, retry=retry or RetryPolicy(attempts=2, first_wait=0.01, jitter=0.0))
         self.agents = AgentController(bus)
         self.engine = WorkflowEngine(bus, workers=2 * writers + 2)
-        self.services = CoreServices(bus, interval=interval, name="answering")
+        self.services = CoreServices(bus, interval=interval)
         self._documents = documents
         self._given = dict(providers)
         self._count = passages
