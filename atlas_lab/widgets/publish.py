@@ -78,9 +78,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     >>> panel.publish.click()
     >>> bus.history[-1].type_name, bus.history[-1].data
     ('AGENT_STARTED', {'agent': 'planner'})
-    >>> panel.data.value = '{"agent": "planner",}'
+    >>> panel.data.value = '{"agent": true'
     >>> panel.model.problems["data"]
-    "line 1, column 21: a key is missing, got '}'; take out the comma in front of it"
+    'line 1, column 15: a comma or the end is missing, the text ends here'
     >>> panel.close()
     """
 

@@ -25,7 +25,7 @@ def executor(tmp_path_factory):
     }
     with (
         dask.config.set(options),
-        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
         client.get_executor(pure=False) as executor,
     ):

@@ -101,7 +101,12 @@ def test_dask_runs_units_on_a_cluster(tmp_path):
     with (
         dask.config.set(options),
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, host="127.0.0.1", protocol="tcp", dashboard_address=None
+            n_workers=1,
+            threads_per_worker=2,
+            processes=False,
+            host="127.0.0.1",
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster) as client,
         client.get_executor() as executor,
