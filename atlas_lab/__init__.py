@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from .bus import EventBus as EventBus
+from .entries import Middleware as Middleware
+from .entries import MiddlewareStats as MiddlewareStats
 from .errors import AtlasLabError as AtlasLabError
 from .errors import BusClosedError as BusClosedError
 from .errors import DataError as DataError
@@ -27,8 +29,6 @@ from .events import EventType as EventType
 from .events import event_type_name as event_type_name
 from .events import new_event_id as new_event_id
 from .history import History as History
-from .pipeline import Middleware as Middleware
-from .pipeline import MiddlewareStats as MiddlewareStats
 from .recording import Recording as Recording
 from .reports import BusStats as BusStats
 from .reports import Explanation as Explanation

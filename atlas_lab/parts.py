@@ -15,12 +15,13 @@ from .arguments import check_callable, check_choice, check_count, text_or_none
 from .background import Background
 from .cards import bus_card
 from .dispatch import Pause, Waiting
+from .entries import Middleware, MiddlewareFunction
 from .events import EventId, id_stream
 from .forks import survive_forks
 from .history import History
 from .naming import counted
-from .pipeline import Middleware, MiddlewareFunction, Pipeline
-from .signals import SignalTable
+from .pipeline import Pipeline
+from .signal_table import SignalTable
 
 
 class BusParts:

@@ -15,10 +15,10 @@ from operator import length_hint
 from time import perf_counter_ns
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
+from .entries import Middleware, MiddlewareFunction
 from .events import Event
 from .history import History
 from .naming import message_of
-from .pipeline import Middleware, MiddlewareFunction
 from .subscription import SKIPPED, Slot, Subscription
 
 Outcome: TypeAlias = object

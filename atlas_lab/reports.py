@@ -10,10 +10,10 @@ from enum import Enum
 from types import FrameType
 from typing import Any
 
+from .entries import Middleware
 from .events import Event, check_event_type, event_type_name
 from .naming import code_location, describe, message_of, sendable
 from .parts import BusParts
-from .pipeline import Middleware
 from .recording import Recording
 from .subscription import Subscription
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atlas_lab import BusClosedError, Event, EventBus, EventType, MiddlewareError
-from atlas_lab.pipeline import SAMPLE_EVERY
+from atlas_lab.stage import SAMPLE_EVERY
 from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
@@ -49,7 +49,7 @@ def test_at_least_one_event_in_many_is_timed():
 def test_time_is_that_of_the_entry(monkeypatch):
     """Seconds in an entry are measured around it, and scaled from the events timed to all it saw."""
     now = [0.0]
-    monkeypatch.setattr("atlas_lab.pipeline.perf_counter", lambda: now[0])
+    monkeypatch.setattr("atlas_lab.stage.perf_counter", lambda: now[0])
 
     def slow(event: Event[Any]) -> Event[Any]:
         now[0] += 2.0

@@ -212,6 +212,39 @@ def test_the_signal_of_a_bus_that_is_gone_says_so():
         signal.connect(print)
 
 
+def test_connecting_says_what_weak_may_be():
+    """As everywhere: the argument, what it may be, and what came."""
+    signal = EventBus().get_signal(CHUNK)
+    with pytest.raises(TypeError, match="^weak must be True or False, got int 1$"):
+        signal.connect(print, weak=1)
+    assert not signal.receivers
+
+
+def test_receivers_that_cannot_be_compared_are_told_apart():
+    """Disconnecting one whose comparison raises ends its subscription, and that of no other."""
+
+    class Odd:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("compared")
+
+        __hash__ = object.__hash__
+
+        def __call__(self, event: Event[Any]) -> None:
+            got.append(self.name)
+
+    bus, got = EventBus(), []
+    signal = bus.get_signal(CHUNK)
+    one, other = Odd("one"), Odd("other")
+    signal.connect(one)
+    signal.connect(other)
+    signal.disconnect(one)
+    bus.publish(CHUNK)
+    assert got == ["other"]
+
+
 def test_connecting_to_the_signal_of_a_closed_bus_is_an_error():
     """What was got before closing takes nobody in afterwards."""
     bus = EventBus()
@@ -304,7 +337,7 @@ def test_a_finalizer_may_subscribe_while_receivers_are_looked_up(monkeypatch):
             finalizers.pop()()
         return Route(*args)
 
-    monkeypatch.setattr("atlas_lab.signals.Route", collecting)
+    monkeypatch.setattr("atlas_lab.signal_table.Route", collecting)
     for number in range(2):
         bus.publish(CHUNK, number)
     assert got == [0, 1]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.bus import EventBus
-from atlas_lab.pipeline import Middleware, MiddlewareStats
+from atlas_lab.entries import Middleware, MiddlewareStats
 
 MOST_ROWS = 100
 """Entries that are shown."""

@@ -54,7 +54,7 @@ def scheduler(monkeypatch):
     """Let frontrun take the threads over; keep out of it what it does not know of: the log's locks, and finalizers."""
     monkeypatch.setenv("FRONTRUN_ACTIVE", "1")
     monkeypatch.setattr(logging.getLogger("atlas_lab"), "disabled", True)
-    monkeypatch.setattr("atlas_lab.signals.threading", SimpleNamespace(RLock=lambda: Blocking(threading.RLock())))
+    monkeypatch.setattr("atlas_lab.signal_table.threading", SimpleNamespace(RLock=lambda: Blocking(threading.RLock())))
     with no_tracing(), no_finalizers():
         yield
 
