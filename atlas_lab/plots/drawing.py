@@ -40,7 +40,9 @@ class DescribedFigure(Figure):
     """A figure that says in words what it shows.
 
     In a notebook the words are its plain text, which front ends without pictures show and nbval compares, and
-    the ``alt`` of the picture. A PNG, SVG or PDF file has them in its metadata.
+    the ``alt`` of the picture, which ``jupyter nbconvert --template classic`` writes into the page. JupyterLab and other
+    templates leave it out: there, ``print(describe(figure))`` below a figure tells its readers. A PNG, SVG or PDF file
+    has the words in its metadata.
 
     Attributes
     ----------
@@ -86,7 +88,7 @@ def describe(plot: Axes | Figure | SubFigure) -> str:
     -------
     str
         The same for the same data. It is a picture's alternative text: figures that the plots make
-        themselves carry it into notebooks and files; to one of your own pass it on, as in
+        themselves carry it into notebooks and files (see `DescribedFigure`); to one of your own pass it on, as in
         ``figure.savefig("run.png", metadata={"Description": describe(figure)})``.
 
     Raises
