@@ -146,6 +146,8 @@ def period_text(first: pd.Timestamp, last: pd.Timestamp) -> str:
         first, last = first.floor("s"), last.floor("s")
     if first == last:
         return f"at {moment_text(first)} {zone}"
+    if moment_text(first, last) == moment_text(last, first) or last - first < pd.Timedelta("1ms"):
+        return f"within {span_text(last - first)} from {moment_text(first)} {zone} on"
     return f"from {moment_text(first)} to {moment_text(last, first)} {zone}"
 
 

@@ -142,3 +142,13 @@ def test_a_period_is_told_in_its_own_zone():
         "from 2013-02-08 05:00 to 06:00 UTC"  # over an hour, half a second says nothing
     )
     assert period_text(at("2013-02-08 05:00"), at("2013-02-08 05:00")) == "at 2013-02-08 05:00 UTC"
+    assert period_text(at("2013-02-08 05:00"), at("2013-02-08 05:00:00.000019")) == (
+        "within 19 µs from 2013-02-08 05:00 UTC on"  # milliseconds do not tell the two apart
+    )
+    in_summer, in_winter = (
+        at("2026-10-25 00:30").tz_convert("Europe/Berlin"),
+        at("2026-10-25 01:30").tz_convert("Europe/Berlin"),
+    )
+    assert (
+        period_text(in_summer, in_winter) == "within 1 h from 2026-10-25 02:30 Europe/Berlin on"
+    )  # nor does the clock
