@@ -143,7 +143,8 @@ def period_text(first: pd.Timestamp, last: pd.Timestamp) -> str:
     """Return a period of time, such as ``from 2013-02-08 05:00 to 23:59 UTC``."""
     zone = zone_text(first.tzinfo)
     if last - first > pd.Timedelta("1min"):
-        first, last = first.floor("s"), last.floor("s")
+        # In UTC, because a zone has an hour twice when its summer ends.
+        first, last = (one.tz_convert("UTC").floor("s").tz_convert(one.tzinfo) for one in (first, last))
     if first == last:
         return f"at {moment_text(first)} {zone}"
     if moment_text(first, last) == moment_text(last, first) or last - first < pd.Timedelta("1ms"):

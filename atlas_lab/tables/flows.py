@@ -12,6 +12,8 @@ from atlas_lab.arguments import check_choice
 from atlas_lab.errors import MissingExtraError
 
 from .columns import (
+    LATEST,
+    NAT,
     Column,
     Groups,
     Mask,
@@ -40,8 +42,10 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
 
     Parameters
     ----------
-    events : DataFrame, one row per event, in the order in which they happened
-        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`.
+    events : DataFrame, one row per event
+        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`. What
+        follows what is told by the timestamps, and by the order of the rows where these are equal: an event of a
+        scope reaches the bus above after what its handlers there published, and stands below it in that bus's frame.
     case : str, default "root_id"
         Column whose values say which events belong together, such as ``"source"`` or ``"data.order"``.
         Events without a value are left out; the runs of a frame are kept apart.
@@ -56,7 +60,7 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
         to_type   category        the same
         count     int64           how often `to_type` came directly after `from_type` in a case
         share     float64         of all that came directly after `from_type`, from 0 to 1
-        gap_p50   timedelta64[ns] median time between the two; below 0 where timestamps go back
+        gap_p50   timedelta64[ns] median time between the two
         ========= =============== =====================================================================
 
     Raises
@@ -83,12 +87,12 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
     2   FlightEvent.DEPARTED    FlightEvent.ARRIVED    272 0 days 02:25:00
     """
     check_frame(events, "events", ("type", "timestamp"))
-    rows, cases = _cases(events, case)
+    at = nanoseconds(events, "timestamp")
+    rows, cases = _cases(events, case, at)
     kind = category(events, "type")
     code = codes(kind)
     earlier, later = (rows[place] for place in cases.neighbours())
     left, pairs = Groups(code[earlier]), Groups(code[earlier], code[later])
-    at = nanoseconds(events, "timestamp")
     (median,) = pairs.percentiles(gap(at[later], at[earlier]), 50)
     shown = np.argsort(-pairs.size, kind="stable")
     first = pairs.first[shown]
@@ -110,8 +114,10 @@ def variants(
 
     Parameters
     ----------
-    events : DataFrame, one row per event, in the order in which they happened
-        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`.
+    events : DataFrame, one row per event
+        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`. What
+        follows what is told by the timestamps, and by the order of the rows where these are equal: an event of a
+        scope reaches the bus above after what its handlers there published, and stands below it in that bus's frame.
     case : str, default "root_id"
         Column whose values say which events belong together, such as ``"source"`` or ``"data.order"``.
         Events without a value are left out; the runs of a frame are kept apart.
@@ -159,7 +165,8 @@ def variants(
     """
     check_frame(events, "events", ("type", "timestamp"))
     check_choice("repeats", repeats, ("count", "fold"))
-    rows, cases = _cases(events, case)
+    at = nanoseconds(events, "timestamp")
+    rows, cases = _cases(events, case, at)
     kind = category(events, "type").take(rows[cases.order])
     of_case = cases.number[cases.order]
     begins = _changes(codes(kind), of_case)
@@ -175,8 +182,7 @@ def variants(
         alike = Groups(variant[of_case[begins]], place)
         repeated = np.where(alike.max(length)[alike.number] > 1, " ×n", "")
     (steps,) = groups.percentiles(cases.size, 50)
-    at = nanoseconds(events, "timestamp")[rows]
-    (median,) = groups.percentiles(gap(cases.max(at), cases.min(at)), 50)
+    (median,) = groups.percentiles(gap(cases.max(at[rows]), cases.min(at[rows])), 50)
     shown = np.argsort(-groups.size, kind="stable")
     example = groups.first[shown]
     return pd.DataFrame(
@@ -191,11 +197,12 @@ def variants(
     )
 
 
-def _cases(events: pd.DataFrame, case: str) -> tuple[Numbers, Groups]:
-    """Return the rows that have a case, and their groups."""
+def _cases(events: pd.DataFrame, case: str, at: Numbers) -> tuple[Numbers, Groups]:
+    """Return the rows that have a case, in the order of their times, and their groups."""
     check_column(events, "case", case)
     code = column_codes(events, case)
     rows = np.flatnonzero(code >= 0)
+    rows = rows[np.argsort(np.where(at == NAT, LATEST, at)[rows], kind="stable")]
     return rows, Groups(run_codes(events)[rows], code[rows])
 
 
