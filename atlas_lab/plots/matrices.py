@@ -6,7 +6,7 @@ from typing import Any
 
 from atlas_lab.arguments import check_count
 from atlas_lab.errors import MissingExtraError
-from atlas_lab.tables.columns import nanoseconds
+from atlas_lab.tables.columns import in_time
 from atlas_lab.tables.comparing import HasFrames
 from atlas_lab.tables.flows import transitions
 from atlas_lab.tables.handling import errors_by_handler
@@ -22,7 +22,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("matplotlib", "lab") from error
 try:
-    import numpy as np
     import pandas as pd
 except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
@@ -183,8 +182,7 @@ def plot_transitions(
     by_type = _totals(ends, "type")
     most = Matrix.most(ax, limit)
     shown = set(by_type.index[:most])
-    by_time = frame.iloc[np.argsort(nanoseconds(frame, "timestamp"), kind="stable")]
-    types = [kind for kind in by_time["type"].drop_duplicates() if kind in shown]
+    types = [kind for kind in in_time(frame)["type"].drop_duplicates() if kind in shown]
     names = [label(kind, fitting(ax, 32)) for kind in types]
     matrix = Matrix(names, names)
     for before, after, number, share in table[["from_type", "to_type", "count", "share"]].itertuples(index=False):

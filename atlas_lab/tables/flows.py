@@ -12,8 +12,6 @@ from atlas_lab.arguments import check_choice
 from atlas_lab.errors import MissingExtraError
 
 from .columns import (
-    LATEST,
-    NAT,
     Column,
     Groups,
     Mask,
@@ -25,6 +23,7 @@ from .columns import (
     column_codes,
     durations,
     gap,
+    in_time,
     nanoseconds,
     run_codes,
     text,
@@ -87,8 +86,9 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
     2   FlightEvent.DEPARTED    FlightEvent.ARRIVED    272 0 days 02:25:00
     """
     check_frame(events, "events", ("type", "timestamp"))
+    events = in_time(events)
     at = nanoseconds(events, "timestamp")
-    rows, cases = _cases(events, case, at)
+    rows, cases = _cases(events, case)
     kind = category(events, "type")
     code = codes(kind)
     earlier, later = (rows[place] for place in cases.neighbours())
@@ -165,8 +165,9 @@ def variants(
     """
     check_frame(events, "events", ("type", "timestamp"))
     check_choice("repeats", repeats, ("count", "fold"))
+    events = in_time(events)
     at = nanoseconds(events, "timestamp")
-    rows, cases = _cases(events, case, at)
+    rows, cases = _cases(events, case)
     kind = category(events, "type").take(rows[cases.order])
     of_case = cases.number[cases.order]
     begins = _changes(codes(kind), of_case)
@@ -197,12 +198,11 @@ def variants(
     )
 
 
-def _cases(events: pd.DataFrame, case: str, at: Numbers) -> tuple[Numbers, Groups]:
-    """Return the rows that have a case, in the order of their times, and their groups."""
+def _cases(events: pd.DataFrame, case: str) -> tuple[Numbers, Groups]:
+    """Return the rows that have a case, and their groups."""
     check_column(events, "case", case)
     code = column_codes(events, case)
     rows = np.flatnonzero(code >= 0)
-    rows = rows[np.argsort(np.where(at == NAT, LATEST, at)[rows], kind="stable")]
     return rows, Groups(run_codes(events)[rows], code[rows])
 
 
