@@ -26,6 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
+_MESSAGE = 70  # characters, at most
 _OF_OTHERS = 0.15  # how strong a colour is that stands for no share
 
 
@@ -89,7 +90,7 @@ def plot_handler_heatmap(
     matrix.draw(ax, kwargs)
     for row, handler in enumerate(handlers):
         worst = table[(table["handler"] == handler).to_numpy(bool)].iloc[0]
-        told = label(f"{worst['error_type']}: {worst['message']}", fitting(ax, 50))
+        told = label(f"{worst['error_type']}: {worst['message']}", min(matrix.beside(ax, 50), _MESSAGE))
         size = size_in_rows(ax, "x-small")
         write(ax, matrix.right + 0.1, row, told, va="center", fontsize=size, color=muted(ax))
     notes = [*not_kept(deliveries, "deliveries"), "percent: of the calls of this handler on this type"]
