@@ -18,7 +18,7 @@ from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Kind
 from atlas_lab.tables.comparing import HasFrames
 
-from .lettering import PLAIN, plural
+from .lettering import PLAIN, drawable, plural
 from .looks import muted
 from .marks import characters, check_axes, points, write
 
@@ -173,12 +173,12 @@ def not_kept(given: object, kind: Kind) -> list[str]:
 def finish(ax: Axes, title: str, sentence: str, notes: Sequence[str] = (), *, above: float = 0) -> Axes:
     """Say what a plot shows: its title, what was left out of it, and the sentence that `describe` returns."""
     pad = mpl.rcParams["axes.titlepad"] + above * points("small") * 1.35
-    said = textwrap.fill(title, characters(ax, "medium", over_right=True))
+    said = textwrap.fill(drawable(title), characters(ax, "medium", over_right=True))
     ax.set_title(said, loc="left", pad=pad, fontsize="medium", **PLAIN)
     ax.set_label(sentence)
-    ax.xaxis.label.set_text(textwrap.fill(ax.get_xlabel(), characters(ax)).replace("\n→", "  →"))
+    ax.xaxis.label.set_text(textwrap.fill(drawable(ax.get_xlabel()), characters(ax)).replace("\n→", "  →"))
     if notes:
-        said = textwrap.fill("; ".join(notes), characters(ax, "x-small", over_right=True))
+        said = textwrap.fill(drawable("; ".join(notes)), characters(ax, "x-small", over_right=True))
         ax.annotate(
             said,
             xy=(0, 0),
