@@ -137,7 +137,7 @@ def _headline(run: _Page) -> str:
     at, _ = moments_of(run.events)
     if (at != NAT).any():
         first, last = bounds(at)
-        parts[-1] += f" over {span_text(last - first)}"
+        parts[-1] += "" if first == last else f" over {span_text(last - first)}"
     if run.not_kept is not None:
         nouns = ("event", "handler call", "middleware step")
         told = [plural(number, noun) for number, noun in zip(run.not_kept, nouns, strict=True) if number]
