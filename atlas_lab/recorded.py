@@ -116,6 +116,7 @@ def middleware_frame(rows: Sequence[StepRow], run: str, origin: int) -> pd.DataF
         ========== =============== ==================================================================
         run        category        name of the recording
         event_id   str             as the event came in
+        parent_id  str             the same; what led to an event that was dropped, which no history has
         type       category        the same
         scope      category        path of the bus; "" for one without a name
         step       int16           place among the entries that were switched on, from 0
@@ -137,6 +138,7 @@ def middleware_frame(rows: Sequence[StepRow], run: str, origin: int) -> pd.DataF
         {
             "run": _repeated(run, len(rows)),
             "event_id": _spread(event_codes, texts([one.id for one in events])),
+            "parent_id": _spread(event_codes, texts([one.parent_id for one in events])),
             "type": _spread(event_codes, type_labels([one.type for one in events])),
             "scope": _spread(place_codes, labels([path for path, _, _ in places])),
             "step": _spread(place_codes, np.array([step for _, step, _ in places], np.int16)),

@@ -46,6 +46,7 @@ DELIVERIES = {
 MIDDLEWARE = {
     "run": "category",
     "event_id": "str",
+    "parent_id": "str",
     "type": CATEGORY([member.name for member in EventType]),
     "scope": "category",
     "step": "int16",
@@ -73,6 +74,7 @@ CALL = {
 STEP = {
     "run": "r",
     "event_id": "e",
+    "parent_id": None,
     "type": "AGENT_STARTED",
     "scope": "",
     "step": 0,

@@ -62,7 +62,7 @@ def test_columns_and_dtypes_are_those_of_the_documentation(name, run):
     frame = getattr(run, name)
     assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == documented(FRAMES[name])
     assert list(frame) == list(documented(FRAMES[name]))
-    assert len(documented(FRAMES[name])) == {"deliveries": 14, "middleware": 10}[name]
+    assert len(documented(FRAMES[name])) == {"deliveries": 14, "middleware": 11}[name]
     assert isinstance(frame.index, pd.RangeIndex)
     for column in frame.select_dtypes("category"):
         assert frame[column].cat.categories.dtype == "str"
@@ -269,6 +269,7 @@ def test_steps_are_those_of_a_plain_loop(rows):
         {
             "run": "it",
             "event_id": event.id,
+            "parent_id": event.parent_id,
             "type": event.type_name,
             "scope": place[0],
             "step": place[1],

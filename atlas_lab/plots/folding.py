@@ -46,6 +46,12 @@ class Folded(NamedTuple):
         return int(self.sizes[: len(self.names) - bool(self.others)].argmax()) if len(self.names) > 1 else 0
 
     @property
+    def one_leads(self) -> bool:
+        """Whether one value is more frequent than each of the others."""
+        own = self.sizes[: len(self.names) - bool(self.others)]
+        return len(self.names) > 1 and int((own == own.max()).sum()) == 1
+
+    @property
     def looks(self) -> list[Look]:
         """How each is drawn."""
         own = self.failures[: len(self.names) - bool(self.others)]

@@ -14,7 +14,7 @@ from atlas_lab.arguments import check_optional
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Numbers
 
-from .lettering import PLAIN, label
+from .lettering import PLAIN, drawable, label
 from .looks import Look, Options, faint, marker_size, muted, paper
 
 try:
@@ -53,6 +53,7 @@ def check_axes(ax: object) -> None:
 
 def write(ax: Axes, x: float, y: float, text: str, *, up: float = 0, **options: Any) -> Text:
     """Write data on a plot, moved up by so many points."""
+    text = drawable(text)
     options["transform"] = options.get("transform", ax.transData) + _points_up(ax, up)
     return ax.text(x, y, text, **(PLAIN | {"fontsize": "small"} | options))
 
@@ -80,7 +81,7 @@ def boxes(ax: Axes, left: Places, right: Places, top: Places, bottom: Places, **
 def name_rows(ax: Axes, names: Sequence[str], numbers: Iterable[int] = (), *, top: float = -0.5) -> None:
     """Give the rows of a plot, 0, 1 and so on from the top, their names, and numbers at their right ends."""
     ax.set_ylim(len(names) - 0.5, top)
-    ax.set_yticks(range(len(names)), list(names), fontsize=size_in_rows(ax), **PLAIN)
+    ax.set_yticks(range(len(names)), [drawable(name) for name in names], fontsize=size_in_rows(ax), **PLAIN)
     for row, number in enumerate(numbers):
         beside(ax, row, f"{number:,}", fontsize="small")
 
@@ -216,7 +217,7 @@ def line_height(ax: Axes, fontsize: str = "small") -> float:
 
 def width_of(text: str, fontsize: str | float = "small") -> float:
     """Return the width of a text in points."""
-    size = text_to_path.get_text_width_height_descent(text, FontProperties(size=fontsize), ismath=False)
+    size = text_to_path.get_text_width_height_descent(drawable(text), FontProperties(size=fontsize), ismath=False)
     return float(size[0])
 
 
@@ -255,7 +256,7 @@ def key(ax: Axes, entries: Sequence[tuple[str, Look]], *, areas: bool = False) -
     handles = [_sample(ax, mark, areas) for _, mark in entries]
     legend = ax.legend(
         [handles[place] for place in order],
-        [entries[place][0] for place in order],
+        [drawable(entries[place][0]) for place in order],
         loc="lower left",
         bbox_to_anchor=(0, 1),
         ncols=columns,

@@ -6,6 +6,7 @@ from typing import Any
 
 from atlas_lab.arguments import check_count
 from atlas_lab.errors import MissingExtraError
+from atlas_lab.tables.columns import in_time
 from atlas_lab.tables.comparing import HasFrames
 from atlas_lab.tables.flows import transitions
 from atlas_lab.tables.handling import errors_by_handler
@@ -25,6 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
+_MESSAGE = 70  # characters, at most
 _OF_OTHERS = 0.15  # how strong a colour is that stands for no share
 
 
@@ -88,7 +90,7 @@ def plot_handler_heatmap(
     matrix.draw(ax, kwargs)
     for row, handler in enumerate(handlers):
         worst = table[(table["handler"] == handler).to_numpy(bool)].iloc[0]
-        told = label(f"{worst['error_type']}: {worst['message']}", fitting(ax, 50))
+        told = label(f"{worst['error_type']}: {worst['message']}", min(matrix.beside(ax, 50), _MESSAGE))
         size = size_in_rows(ax, "x-small")
         write(ax, matrix.right + 0.1, row, told, va="center", fontsize=size, color=muted(ax))
     notes = [*not_kept(deliveries, "deliveries"), "percent: of the calls of this handler on this type"]
@@ -181,7 +183,7 @@ def plot_transitions(
     by_type = _totals(ends, "type")
     most = Matrix.most(ax, limit)
     shown = set(by_type.index[:most])
-    types = [kind for kind in frame["type"].drop_duplicates() if kind in shown]
+    types = [kind for kind in in_time(frame)["type"].drop_duplicates() if kind in shown]
     names = [label(kind, fitting(ax, 32)) for kind in types]
     matrix = Matrix(names, names)
     for before, after, number, share in table[["from_type", "to_type", "count", "share"]].itertuples(index=False):

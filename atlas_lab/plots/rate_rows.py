@@ -112,7 +112,7 @@ def plot_rate(
     stretch = stretch_text(counts.width)
     sentence = f"{plural(len(shown), 'event')} {period_text(first, last)}; the busiest {stretch} began at "
     sentence += f"{moment_text(busiest)} with {counts.number.max():,}"
-    if kinds is not None and len(kinds.names) > 1:
+    if kinds is not None and kinds.one_leads:
         most = kinds.frequent
         sentence += f"; the most frequent {label(by)} is {kinds.names[most]} ({kinds.sizes[most]:,})"
     lost = [f"{plural(len(frame) - len(shown), 'event')} without a time not counted"] * (len(shown) < len(frame))

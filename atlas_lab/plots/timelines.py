@@ -134,7 +134,7 @@ def plot_timeline(
         above = _draw_dots(ax, shown, at, rows, axis, kwargs)
     when = f"in {span_text(int(end.max()) - first)}" if calls else period_text(moment(first, zone), moment(last, zone))
     most = f"; {rows.names[rows.frequent]} has the most, {rows.sizes[rows.frequent]:,}"
-    return finish(ax, title, f"{number} {when}{most if len(rows.names) > 1 else ''}.", notes, above=above)
+    return finish(ax, title, f"{number} {when}{most if rows.one_leads else ''}.", notes, above=above)
 
 
 def _failed(shown: pd.DataFrame, calls: bool) -> Mask:

@@ -103,6 +103,16 @@ def nanoseconds(frame: pd.DataFrame, name: str) -> Numbers:
     return values
 
 
+def in_time(events: pd.DataFrame) -> pd.DataFrame:
+    """Return events in the order of their timestamps, those without one last.
+
+    A bus numbers an event of a scope when it comes up from there: after those that its handlers in the scope published.
+    """
+    at = nanoseconds(events, "timestamp")
+    at = np.where(at == NAT, LATEST, at)
+    return events if (at[1:] >= at[:-1]).all() else events.iloc[np.argsort(at, kind="stable")]
+
+
 def gap(later: Numbers, earlier: Numbers) -> Numbers:
     """Return the time between two moments, `NAT` where one of them is missing."""
     return np.where((later == NAT) | (earlier == NAT), NAT, later - np.where(earlier == NAT, 0, earlier))

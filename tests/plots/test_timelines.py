@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from atlas_lab import Event, EventType, describe, handler_latency, plot_timeline, rates, to_frame
+from atlas_lab import Event, EventType, describe, handler_latency, plot_rate, plot_timeline, rates, to_frame
 from atlas_lab.plots.looks import ERROR
 from tests.plot_builders import agents, deliveries, key_of, new_axes, rectangles, rows, segments, words
 
@@ -148,6 +148,15 @@ def test_the_time_is_that_of_the_zone_of_the_frame():
     )
     assert short.get_xlabel() == "ms since 1970-01-02 00:00 UTC"
     assert [x for x, *_ in dots(short)] == [0, 500]
+
+
+def test_the_hour_that_comes_twice_is_drawn():
+    """A run that begins where summer time ends is no reason to fail."""
+    begin = 1_792_888_200.0  # 2026-10-25 02:30, for the first time
+    frame = events(*[(EventType.SYSTEM_HEALTH, "a", begin + hour * 3600) for hour in (0, 1, 2)])
+    frame = frame.assign(timestamp=frame["timestamp"].dt.tz_convert("Europe/Berlin"))
+    for plot in (plot_timeline, plot_rate):
+        assert describe(plot(frame, ax=new_axes())).startswith("3 events from 2026-10-25 02:30 to 03:30 Europe/Berlin")
 
 
 def test_events_without_a_time_are_told():
