@@ -153,6 +153,33 @@ def plan(event: Event[Plan]): ...
     picture(view, "form", ".atlas-publish")
 
 
+def test_the_columns_of_the_feed_fit_at_every_width(view):
+    """With scopes too, of which the end of the path is what one sees."""
+    python(
+        view,
+        """
+from atlas_lab import ScopedEventBus
+deep = ScopedEventBus(ScopedEventBus(bus, "a-scope-with-a-name"), "the-end")
+_ = deep.publish(EventType.STREAM_CHUNK, {"text": "word", "index": 1})
+""",
+    )
+    page = view.page
+    expect(row(view, "the-end")).to_be_visible()
+    for width in (1600, 1400, 1300, 1250, 1150, 1000, 850, 700):
+        page.set_viewport_size({"width": width, "height": 1100})
+        page.wait_for_timeout(100)
+        over = page.evaluate(
+            """() => [...document.querySelectorAll('.atlas-feed :is(.head, .row)')]
+              .map((node) => [node.scrollWidth - node.clientWidth, 20 - node.clientHeight])"""
+        )
+        assert [one for one in over if max(one) > 0] == [], width
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll('.atlas-feed .row .scope')].filter((node) => node.textContent.includes('end'))
+          .map((node) => node.firstElementChild.getBoundingClientRect().right - node.getBoundingClientRect().right)"""
+    )
+    assert max(ends) < 1
+
+
 def test_many_middleware_and_handlers_scroll_in_their_own_place(view):
     """The panel is as tall with forty of each as with five."""
     lab = view.page.locator(".atlas-lab")
