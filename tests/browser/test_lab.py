@@ -169,7 +169,7 @@ _ = deep.publish(EventType.STREAM_CHUNK, {"text": "word", "index": 1})
         page.set_viewport_size({"width": width, "height": 1100})
         page.wait_for_timeout(100)
         over = page.evaluate(
-            """() => [...document.querySelectorAll('.atlas-feed :is(.head, .row)')]
+            """() => [...document.querySelectorAll('.atlas-feed :is(.head, .row)')].filter((node) => node.checkVisibility())
               .map((node) => [node.scrollWidth - node.clientWidth, 20 - node.clientHeight])"""
         )
         assert [one for one in over if max(one) > 0] == [], width
