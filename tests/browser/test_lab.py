@@ -66,6 +66,16 @@ def button(view, name):
     return view.page.locator(".atlas-lab").get_by_role("button", name=name, exact=True)
 
 
+def set_width(view, width):
+    """Make the browser so wide that the lab is."""
+    page = view.page
+    now = page.locator(".atlas-lab").bounding_box()["width"]
+    page.set_viewport_size({"width": round(page.viewport_size["width"] + width - now), "height": 1400})
+    page.wait_for_function(
+        "(n) => Math.abs(document.querySelector('.atlas-lab').getBoundingClientRect().width - n) < 2", arg=width
+    )
+
+
 def choose_type(view, text):
     chooser = view.page.get_by_role("combobox", name="Type", exact=True).first
     chooser.click()
@@ -165,14 +175,15 @@ _ = deep.publish(EventType.STREAM_CHUNK, {"text": "word", "index": 1})
     )
     page = view.page
     expect(row(view, "the-end")).to_be_visible()
-    for width in (1600, 1400, 1300, 1250, 1150, 1000, 850, 700):
-        page.set_viewport_size({"width": width, "height": 1100})
-        page.wait_for_timeout(100)
+    for width in (1390, 1250, 1105, 1000, 850, 600, 400):
+        set_width(view, width)
         over = page.evaluate(
             """() => [...document.querySelectorAll('.atlas-feed :is(.head, .row)')].filter((node) => node.checkVisibility())
               .map((node) => [node.scrollWidth - node.clientWidth, 20 - node.clientHeight])"""
         )
         assert [one for one in over if max(one) > 0] == [], width
+        picture(view, f"columns_{width}", ".atlas-lab")
+    set_width(view, 1390)
     ends = page.evaluate(
         """() => [...document.querySelectorAll('.atlas-feed .row .scope')].filter((node) => node.textContent.includes('end'))
           .map((node) => node.firstElementChild.getBoundingClientRect().right - node.getBoundingClientRect().right)"""
@@ -330,18 +341,13 @@ CUT_OFF = """() => {
 
 def test_it_looks_right_in_light_and_dark_wide_and_narrow(view):
     """Nothing is cut off, and the colours are those of the theme."""
-    page, lab = view.page, view.page.locator(".atlas-lab")
+    page = view.page
     run_cell(view, 3)
     field(view, "Payload (Chunk)").fill('{"text": "hello", "index": "two"}')
     row(view, "HANDLER_ERROR").click()
     expect(page.locator(".atlas-feed .detail")).to_contain_text("Traceback")
     for width in (1180, 700):
-        page.set_viewport_size(
-            {"width": round(page.viewport_size["width"] + width - lab.bounding_box()["width"]), "height": 1400}
-        )
-        page.wait_for_function(
-            "(n) => Math.abs(document.querySelector('.atlas-lab').getBoundingClientRect().width - n) < 2", arg=width
-        )
+        set_width(view, width)
         for theme, background in (("JupyterLab Light", 255), ("JupyterLab Dark", 17)):
             set_theme(page, theme)
             colour = page.locator(".atlas-publish").evaluate("(node) => getComputedStyle(node).backgroundColor")
