@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from atlas_lab import Event, EventBus, EventType, Lab
 from tests.browser.feed_pages import notebook_of, picture, run_cell, set_theme
 
 SETUP = """
@@ -324,6 +325,27 @@ def test_the_end_of_the_bus_is_shown(view):
     python(view, "bus.close()")
     expect(view.page.locator(".atlas-rate")).to_contain_text("closed")
     expect(button(view, "Publish")).to_be_disabled()
+
+
+def test_a_still_picture_breaks_no_word(browser):
+    """In an exported page, too, a type or a number stands on one line; what an event holds may take several."""
+    bus = EventBus(name="New York")
+    for seconds in range(12):
+        bus.emit(
+            Event(EventType.WORKFLOW_NODE_ENTERED, {"text": "words " * 100}, "a-source", timestamp=seconds * 1000.0)
+        )
+    lab = Lab(bus)
+    page = browser.new_page(viewport={"width": 800, "height": 800})
+    page.set_content(str(lab.snapshot()))
+    lab.close()
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('td:not(:last-child)')]
+          .map((node) => { const range = document.createRange(); range.selectNodeContents(node); return [node, range]; })
+          .filter(([, range]) => new Set([...range.getClientRects()].map((box) => box.y)).size > 1)
+          .map(([node]) => node.textContent)"""
+    )
+    assert broken == []
+    page.close()
 
 
 CUT_OFF = """() => {
