@@ -293,6 +293,36 @@ def test_everything_can_be_done_by_keyboard(view):
     assert [names.index(name) for name in wanted] == sorted(names.index(name) for name in wanted)
 
 
+def test_keys_in_the_panel_do_nothing_to_the_notebook(view):
+    """Else a letter pressed on a list would cut the cell away that shows the panel; and arrows move what has the focus."""
+    page = view.page
+    cells = [cell.source for cell in view.read().cells]
+    lab = page.locator(".atlas-lab")
+    slider = page.get_by_label("history: show the feed as it was at event")
+    for place in (
+        lab.get_by_role("combobox", name="type", exact=True).last, button(view, "Publish"), button(view, "Pause"),
+        page.get_by_role("switch", name="drop heartbeat"), page.get_by_role("switch", name="record"), slider,
+        lab.locator(".scroll"), lab.get_by_role("region", name="event in detail"),
+    ):  # fmt: skip
+        place.focus()
+        for key in ("x", "b", "m", "Shift+M", "ArrowLeft"):
+            page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert [cell.source for cell in view.read().cells] == cells
+    assert {cell.cell_type for cell in view.read().cells} == {"code"}
+    expect(button(view, "Go live")).to_be_visible()
+    expect(lab.locator(".note")).to_contain_text("The feed as it was at event 41.")
+    field(view, "Source").focus()
+    page.keyboard.type("x b")
+    expect(field(view, "Source")).to_have_value("x b")
+    page.evaluate(
+        "() => { window.told = []; window.jupyterapp.commands.commandExecuted.connect((_, { id }) => told.push(id)); }"
+    )
+    slider.focus()
+    page.keyboard.press("Control+s")
+    page.wait_for_function("() => window.told.includes('docmanager:save')")
+
+
 def test_controls_have_names_in_the_accessibility_tree(view):
     """What assistive technology reads: roles, names and states."""
     lab = view.page.locator(".atlas-lab")
