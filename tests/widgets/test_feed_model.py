@@ -167,6 +167,17 @@ def test_steps_go_through_what_is_listed():
     assert model.selected == 10
 
 
+def test_the_time_of_an_event_fits_its_column():
+    """The longer it is after the first, the less a thousandth of a second says."""
+    times = iter([0.0, 0.0012, 999.5, 1740.0, 86_400.0, 1e6])
+    bus = EventBus(clock=lambda: next(times))
+    for _ in range(6):
+        bus.publish(CHUNK)
+    model = FeedModel(bus)
+    shown = [row[1] for row in model.cells(model.window())]
+    assert shown == ["1,000,000", "86,400", "1,740.0", "999.500", "0.001", "0.000"]
+
+
 def test_the_detail_tells_causes_across_scopes():
     """Also those that come later in the history, as a scope passes an event on when its handlers are done."""
     bus = EventBus(name="run")
