@@ -22,6 +22,7 @@ from .interpreting import (
     Program,
     UndoError,
     advance,
+    check_unused,
     name_of,
     program_name,
 )
@@ -98,6 +99,8 @@ class EffectSystem:
     ) -> None:
         if not isinstance(bus, EventBus):
             raise TypeError(f"bus must be an EventBus or a scope of one, got {type(bus).__name__}")
+        if not isinstance(performers, Mapping):
+            raise TypeError(f"performers must be a mapping of effects to what performs them, got {performers!r:.80}")
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, got {name!r:.80}")
         if refuse is not None and not callable(refuse):
@@ -128,6 +131,8 @@ class EffectSystem:
 
         Raises
         ------
+        TypeError, ValueError
+            If `program` is no generator, or one that was run before.
         Exception
             Whatever the program raises, once COMMAND_FAILED was published. An effect that failed or was refused is an
             `EffectFailedError` or `EffectRefusedError` inside the program, which may catch it.
@@ -174,21 +179,27 @@ class EffectSystem:
         Raises
         ------
         LookupError
-            If there is no such run.
+            If there is no such run, or effects of it are no longer among the events.
         ReplayError
-            If the program asks for another effect than the recorded one did, or for more.
+            If the program asks for another effect than the recorded one did, for more, or for fewer.
         """
         record = recorded_effects(source, program_name(program), run)
-        return self._run(program, "replay", record.interpret, "keep")
+        return self._run(program, "replay", record.interpret, "keep", record.check_end)
 
     def close(self) -> None:
         """Perform nothing any more. Calling it again does nothing."""
         self._subscription.unsubscribe()
 
     def _run(
-        self, program: Program, mode: Mode, interpret: Callable[[Effect, int], object], on_failure: str
+        self,
+        program: Program,
+        mode: Mode,
+        interpret: Callable[[Effect, int], object],
+        on_failure: str,
+        check_end: Callable[[int], None] | None = None,
     ) -> Command:
         name = program_name(program)
+        check_unused(program)
         with self._lock:
             self._runs += 1
             command = Command(self, name, f"{self.name}/{name}-{self._runs}", mode)
@@ -199,6 +210,8 @@ class EffectSystem:
                 effect = advance(program, answer, error)
                 if not isinstance(effect, Effect):
                     command.result = effect.value
+                    if check_end is not None:
+                        check_end(len(command.done))
                     break
                 answer, error = None, None
                 try:
@@ -311,6 +324,7 @@ class EffectSystem:
             command.error = str(error)
             self._tell(EventType.COMMAND_FAILED, command)
             raise
+        command.error = None if command.status == "executed" else command.error
         command.status = "reverted"
         command.undone += undone
         self._tell(EventType.COMMAND_REVERTED, command)
@@ -352,6 +366,10 @@ class EffectSystem:
             command.error,
         )
         self._bus.publish(event_type, told, source=self.name)
+
+    def __repr__(self) -> str:
+        performed = ", ".join(sorted(kind.__name__ for kind in self._performers)) or "nothing"
+        return f"<EffectSystem {self.name}: performs {performed}, {self._runs} runs>"
 
     def __enter__(self) -> Self:
         return self

@@ -78,6 +78,9 @@ class Partitioner:
         self._executor = executor
         self._clock = clock
 
+    def __repr__(self) -> str:
+        return f"<Partitioner {self.name} on {type(self._executor).__name__}>"
+
     def run(self, units: Iterable[Unit], *, done: Mapping[str, object] | None = None) -> PartitionRun:
         """Run units, and return their results and how it went.
 
@@ -93,14 +96,16 @@ class Partitioner:
 
         Raises
         ------
-        ValueError
-            If two units have the same name, one needs a unit that there is not, or they need each other in a circle.
+        TypeError, ValueError
+            If `units` holds something else, two have the same name, one needs a unit that there is not, or they need each other in a circle.
             A COMMAND_FAILED event tells it too; nothing was run.
         PartitionError
             If a unit failed. Units that do not need it have been run; their results are in ``error.run.results``.
         DeadWorkerError
-            If the executor lost a worker. What was in its hands is told in TASK_COMPLETED events.
+            If the executor lost a worker, or takes no more units. What was in its hands is told in TASK_COMPLETED events.
         """
+        if done is not None and not isinstance(done, Mapping):
+            raise TypeError(f"done must be a mapping of names to results, got {type(done).__name__}")
         results = dict(done or {})
         try:
             every, sorter = planned(units, results)
@@ -124,7 +129,7 @@ class _Run:
         self.results = results
         self.given = frozenset(results)
         self.failed: dict[str, TaskDone] = {}
-        self.causes: dict[str, Exception] = {}
+        self.causes: dict[str, BaseException] = {}
         self.flying: dict[Future[Report], tuple[str, Event[TaskSubmitted]]] = {}
         self.events: list[Event[Any]] = []
         self.completions: dict[str, str] = {}  # id of the TASK_COMPLETED event by unit
@@ -168,8 +173,8 @@ class _Run:
             future = self.owner._executor.submit(  # noqa: SLF001
                 perform, unit.function, arguments, dict(unit.kwargs), self.owner.name, unit.name, submitted.id
             )
-        except BrokenExecutor as error:
-            self.lost(unit.name, submitted, error)
+        except Exception as error:  # noqa: BLE001 - it is broken, shut down, or cut off from its workers
+            self.lost(unit.name, submitted, error, "the executor takes no more")
         else:
             self.flying[future] = (unit.name, submitted)
 
@@ -194,11 +199,15 @@ class _Run:
             if report.error is not None:
                 self.causes[name] = report.error
 
-    def lost(self, name: str, submitted: Event[TaskSubmitted], error: Exception) -> None:
+    def lost(self, name: str, submitted: Event[TaskSubmitted], error: Exception, why: str = "") -> None:
         """Tell that a unit did not come back."""
-        dead = isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
+            why = "a worker died"
+        elif type(error).__name__ == "CancelledError":
+            why = "it was cancelled, as when the executor is closed"
+        dead = bool(why)
         outcome = "lost" if dead else "failed"
-        why = "a worker died" if dead else "it could not be sent to a worker, or its result could not come back"
+        why = why or "it could not be sent to a worker, or its result could not come back"
         told = TaskDone(
             self.owner.name, name, outcome, None, None, None, 0.0, f"{why}: {type(error).__name__}: {error}"
         )
@@ -217,8 +226,8 @@ class _Run:
         first = next(iter(self.causes.values()), None)
         if self.broken is not None:
             raise DeadWorkerError(
-                f"{self.owner.name} lost {len(self.failed)} of {len(self.units)} units: {'; '.join(told)}.{after} One of them "
-                f"may have ended its process. {len(run.results)} results are kept: run again on a new executor with "
+                f"{self.owner.name} lost {len(self.failed)} of {len(self.units)} units: {'; '.join(told)}.{after} Where a worker "
+                f"died, one of them may have ended it. {len(run.results)} results are kept: run again on a new executor with "
                 "done=error.run.results",
                 run,
                 tuple(self.failed),
@@ -250,6 +259,8 @@ def planned(units: Iterable[Unit], done: Mapping[str, object]) -> tuple[dict[str
         If they are no units, or cannot be put in order.
     """
     every: dict[str, Unit] = {}
+    if not isinstance(units, Iterable):
+        raise TypeError(f"units must be an iterable of Unit, got {type(units).__name__}")
     for unit in units:
         if not isinstance(unit, Unit):
             raise TypeError(f"units must be instances of Unit, got {type(unit).__name__} {unit!r:.80}")
