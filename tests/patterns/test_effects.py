@@ -181,10 +181,14 @@ def test_an_undo_that_fails_can_be_called_again():
     with pytest.raises(UndoError, match="undoing Write of effects/rename-1 failed: KeyError") as raised:
         command.undo()
     assert raised.value.undone == 1
-    assert "failed: KeyError" in bus.history["COMMAND_FAILED"][-1].data.error
+    failed = bus.history["COMMAND_FAILED"][-1].data
+    assert "failed: KeyError" in failed.error
+    assert (failed.undone, failed.left) == (1, 1)
     files.texts["b"] = text
     assert command.undo() == 1
     assert files.texts == {"a": "hello"}
+    reverted = bus.history["COMMAND_REVERTED"][-1].data
+    assert (command.undone, reverted.undone, reverted.left) == (2, 2, 0)
 
 
 def test_refusals_reach_the_program():
