@@ -1,4 +1,17 @@
-"""Atlas on the bus: worked systems that use public names of atlas_lab only.
+"""Atlas on the bus: worked systems of agents, providers and knowledge, each told by events, on public names of atlas_lab.
+
+=================  ============================================================================================
+module             what it does
+=================  ============================================================================================
+``providers``      `ProviderManager`: connects providers of answers, asks them and streams, with retries and limits
+``chat``           `ChatCompletionsProvider`: asks a server that speaks the OpenAI-style chat API
+``ngram``          `NgramProvider`: answers without a network, by a small model trained on the text that it is given
+``knowledge``      `KnowledgeBase`: finds documents by what they say, ranked by BM25
+``agents``         `AgentController`: agents that take tasks from events, in threads or on an event loop
+``workflow``       `WorkflowEngine`: runs a graph of nodes in parallel, and goes on where its events end
+``services``       `CoreServices`: tells how the process and its bus are doing, at an interval
+``answering``      `AnsweringSystem`: all of them at work on one bus, to answer questions from documents
+=================  ============================================================================================
 
 Each part is loaded when it is first used, so that none needs the libraries of another. They come with
 ``pip install 'atlas_lab[atlas]'``.
@@ -153,6 +166,8 @@ _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "__all__":  # asked for by ``from .. import *`` and by help()
+        return sorted(_MODULE_OF)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - only who asks for a lazy name pays for it
@@ -163,4 +178,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({name for name in globals() if not name.startswith("_")} | set(_MODULE_OF))
+    return sorted(_MODULE_OF)

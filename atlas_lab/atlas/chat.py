@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from .provider_errors import (
     ProviderTimeoutError,
 )
 from .provider_types import Completion, Delta, Message, Prompt
-from .secrets import EnvironmentSecret, HidingPieces
+from .secrets import HIDDEN, EnvironmentSecret, HidingPieces
 from .sse import ServerSentEvents
 
 try:
@@ -190,6 +191,11 @@ class ChatCompletionsProvider:
             await response.aclose()
 
     @property
+    def _shown(self) -> str:
+        """The address, without a name and password that it may hold."""
+        return re.sub(r"//[^/]*@", f"//{HIDDEN}@", self.base_url)
+
+    @property
     def _url(self) -> str:
         return f"{self.base_url}/chat/completions"
 
@@ -220,7 +226,7 @@ class ChatCompletionsProvider:
         except httpx.TimeoutException as error:
             failure = ProviderTimeoutError(f"the server sent nothing for {self.timeout:g} s ({type(error).__name__})")
         except httpx.ConnectError as error:
-            what = self._hide(f"cannot reach {self.base_url} ({type(error).__name__}: {error})")
+            what = self._hide(f"cannot reach {self._shown} ({type(error).__name__}: {error})")
             failure = ProviderConnectionError(f"{what}; check that the server runs there")
         except httpx.TransportError as error:
             failure = ProviderConnectionError(self._hide(f"{type(error).__name__}: {error}"))
@@ -255,14 +261,14 @@ class ChatCompletionsProvider:
         return answer
 
     def _advice(self) -> str:
-        return self._hide(f"; check base_url, {self.base_url}, and model, {self.model}")
+        return self._hide(f"; check base_url, {self._shown}, and model, {self.model}")
 
     def _hide(self, text: str) -> str:
         return text if self._secret is None else self._secret.hide(text)
 
     def __repr__(self) -> str:
         key = "" if self.api_key_env is None else f", api_key_env={self.api_key_env!r}"
-        return f"ChatCompletionsProvider({self.base_url!r}, {self.model!r}{key})"
+        return f"ChatCompletionsProvider({self._shown!r}, {self.model!r}{key})"
 
 
 def _message(message: Message) -> dict[str, str]:

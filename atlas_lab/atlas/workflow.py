@@ -62,6 +62,9 @@ class WorkflowEngine:
             raise TypeError(f"bus must be an EventBus, got {type(bus).__name__}")
         if executor is not None and not isinstance(executor, Executor):
             raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+        check("workers", workers, int, "an int of 1 or more")
+        if workers < 1:
+            raise ValueError(f"workers must be 1 or more, got {workers}")
         self._bus = bus
         self._own = ThreadPoolExecutor(workers, thread_name_prefix="workflow") if executor is None else None
         self._executor: Executor = executor or self._own  # type: ignore[assignment]  # one of the two is there

@@ -323,6 +323,21 @@ def test_a_key_that_cannot_be_sent_is_not_shown_either(server, bus, monkeypatch,
     assert KEY not in str([frame.locals for frame in with_variables.stack if frame.filename != __file__])
 
 
+def test_a_password_in_the_address_is_not_shown(bus, server, monkeypatch):
+    """An error tells the address to check, and an event keeps it: without what opens the door."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server.faults = ["404"]
+    with ProviderManager(bus, retry=QUICK) as manager:
+        provider = ChatCompletionsProvider(server.url.replace("//", "//me:open@sesame@"), "tiny")
+        assert repr(provider).startswith("ChatCompletionsProvider('http://[redacted]@127.0.0.1:")
+        manager.register("chat", provider)
+        manager.connect("chat")
+        assert server.seen[-1][2]["Authorization"].startswith("Basic ")
+        with pytest.raises(ProviderStatusError, match=r"check base_url, http://\[redacted\]@127") as caught:
+            manager.request("chat", "q")
+    assert "sesame" not in str(caught.value) + repr(list(bus.history))
+
+
 @given(st.lists(st.integers(0, 60)), st.text(alphabet="Qk-V3ry ", max_size=20))
 def test_a_secret_is_hidden_wherever_pieces_end(cuts, around):
     """However a text that holds the key is cut, the pieces together are that text without the key."""

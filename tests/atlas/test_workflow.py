@@ -428,6 +428,8 @@ def test_bad_options_of_a_node_are_refused():
         Workflow("options", inputs=["x"])
     with pytest.raises(TypeError, match="run must be callable"):
         flow.add("len")
+    with pytest.raises(ValueError, match="workers must be 1 or more, got 0"):
+        WorkflowEngine(EventBus(), workers=0)
     with pytest.raises(TypeError, match="executor must be"):
         WorkflowEngine(EventBus(), executor="threads")
 
