@@ -315,7 +315,10 @@ class ProviderManager:
     # -- the end
 
     def close(self) -> None:
-        """Cancel what runs, disconnect every provider and end the threads; a second time, do nothing."""
+        """Cancel what runs, disconnect every provider and end the threads; a second time, do nothing.
+
+        One provider after the other is disconnected, and each may take as long as the timeout of the manager.
+        """
         with self._lock:
             closed, self._calls.closed = self._calls.closed, True
             entries = list(self._entries.values())

@@ -301,7 +301,7 @@ class WorkflowRun:
             problem = f"a worker died, or the executor is broken; make a new one ({problem})"
         elif type(error).__name__ == "KilledWorker":  # of dask.distributed, whose cluster lives on
             problem = f"a worker died, which the node may have brought about ({problem})"
-        elif "pickle" in problem.lower():
+        elif "pickle" in problem.lower() or "local object" in problem:  # as different versions of Python put it
             problem = (
                 f"what goes to another process is sent there by pickle: define it at the top of a module ({problem})"
             )
