@@ -64,7 +64,7 @@ class KnowledgeBase:
     `retrieval_quality` measured it on Python 3.11, with the 5,854 docstrings of `stdlib_docstrings` and questions in
     everyday words, which share few words with their answers. Of the 80 questions of `HELD_OUT`, 40 % find an answer
     among the first five documents, with a mean reciprocal rank of 0.28; of the 192 others by which the weights, `k1`, `b` and
-    the related words were chosen, 60 %. By those 192, Snowball's stemmer, character n-grams, feedback from the first
+    the related words were chosen, 60 %. By those 192, character n-grams, feedback from the first
     documents, latent semantics, lengths by field (BM25F) and a count of the terms that are met add less than 3 points
     each: what is missing are other words for the same thing. Give those of your field as `related`.
 
