@@ -36,6 +36,8 @@ def refuse(argument: str, value: object, expected: str) -> TypeError:
 
 def check_kind(argument: str, value: object, kind: Any, expected: str) -> None:
     """Raise TypeError if `value` is no instance of `kind`; a bool is no number."""
+    if type(value) is kind:
+        return
     if not is_kind(value, kind) or (is_kind(value, bool) and kind is not bool):
         raise refuse(argument, value, expected)
 
@@ -54,8 +56,10 @@ def text_or_none(argument: str, value: object) -> str | None:
     TypeError
         If `value` is neither.
     """
-    check_optional(argument, value, str, "a str")
-    return value if value is None or type(value) is str else str.__str__(value)
+    if value is None or type(value) is str:
+        return value
+    check_kind(argument, value, str, "a str or None")
+    return str.__str__(value)
 
 
 def check_text(argument: str, value: object, expected: str) -> None:

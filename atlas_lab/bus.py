@@ -126,13 +126,14 @@ class EventBus(Delivering, Reporting):
         if source is not None and type(source) is not str:
             check_source(source)
         outer = innermost()
+        clock = self._clock  # called as ``self._clock()`` it would be looked for among the methods first
         event: Event[Any] = Event(
             event_type,
             data,
             source,
             {} if metadata is None else own_metadata(metadata),
             next(self._ids),
-            self._clock(),
+            clock(),
             None if outer is None else outer.event_id,
             self._path,
             UNCHECKED,
@@ -287,8 +288,9 @@ class EventBus(Delivering, Reporting):
         # 4.
         errors: list[Exception] | None = None
         if route.slots:
-            around = None if outer is None else outer.under_way()
-            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            frame = Frame(event.id, event.type)
+            if outer is not None or turn is not None:
+                frame.put_inside(outer, turn)
             token = slot = None
             try:
                 token = enter(frame)

@@ -37,7 +37,7 @@ border:0;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)
 .atlas-card.atlas-card td.w{white-space:pre-wrap;overflow-wrap:anywhere;min-width:10em}
 .atlas-card.atlas-card .n{text-align:right;font-variant-numeric:tabular-nums}
 .atlas-card.atlas-card summary{cursor:pointer;padding:2px 0}
-.atlas-card.atlas-card details{margin-left:2px}
+.atlas-card.atlas-card details>:not(summary){margin-left:15px}
 .atlas-card.atlas-card .dim{opacity:.7}
 .atlas-card.atlas-card .bad{color:var(--jp-error-color1,#D55E00);font-weight:600}
 .atlas-card.atlas-card .bar{display:inline-block;height:8px;background:currentColor;opacity:.45;border-radius:2px}
@@ -153,9 +153,7 @@ def _bus(bus: Any, *, opened: bool = False) -> Html:
     ]
     subscriptions = bus.subscriptions()
     titles = ("middleware", "", "seen", "passed", "transformed", "dropped", "raised", "time")
-    return element(
-        "details",
-        element("summary", head),
+    parts = (
         _folded(
             f"{counted(len(entries), 'middleware entry', 'middleware entries')}",
             _table(titles, entries, {2, 3, 4, 5, 6, 7}),
@@ -166,8 +164,8 @@ def _bus(bus: Any, *, opened: bool = False) -> Html:
         _folded("history", *_history(list(bus.history), bus.history.dropped)) if stats.accepted else None,
         _folded("dead letters: nobody listened to", _counts(stats.dead_letters)) if dead else None,
         _folded(counted(len(bus.scopes), "scope"), [_bus(scope) for scope in bus.scopes]) if bus.scopes else None,
-        open=opened,
     )
+    return element("details", element("summary", head), parts, open=opened) if any(parts) else element("div", head)
 
 
 def _history(events: list[Any], dropped: int) -> list[Child]:
@@ -188,7 +186,17 @@ def _events(events: Iterable[Any]) -> Html:
 
 def _event_row(event: Any) -> tuple[str, ...]:
     time = moment(event.timestamp)[11:-4]
-    return str(event.seq), time, event.type_name, event.source or "", event.scope or "", short_repr(event.data, 120)
+    data = failure_of(event) or short_repr(event.data, 120)
+    return str(event.seq), time, event.type_name, event.source or "", event.scope or "", data
+
+
+def failure_of(event: Any) -> str:
+    """Return what a HANDLER_ERROR says in a line: the error and the handler; "" for any other event."""
+    data = event.data
+    if event.type_name != "HANDLER_ERROR" or type(data) is not dict or type(data.get("summary")) is not str:
+        return ""
+    handler = data.get("handler")
+    return on_one_line(f"{data['summary']} in {handler}" if type(handler) is str else data["summary"])[:200]
 
 
 def _subscriptions(subscriptions: Iterable[Any]) -> Html:
@@ -215,12 +223,19 @@ def _type_name(kind: Any) -> str:
 def _payload(title: str, value: Any) -> Html:
     """Return a payload: a mapping as rows of key and value, anything else as its ``repr``."""
     try:
-        rows = [(short_repr(key, 80).strip("'"), short_repr(item, 1000)) for key, item in value.items()]
-    except Exception:  # noqa: BLE001 - no mapping, or one that fails
+        if not issubclass(type(value), Mapping):  # a data frame has items too, and reads better whole
+            return _pairs({title or "value": short_repr(value, 4000)})
+        rows = [(short_repr(key, 80).strip("'"), _value(item)) for key, item in value.items()]
+    except Exception:  # noqa: BLE001 - a mapping of others may fail
         return _pairs({title or "value": short_repr(value, 4000)})
     if len(rows) > 50:
         rows = [*rows[:50], ("…", f"{len(rows) - 50} more")]
     return _pairs({title: "an empty mapping"}) if not rows else _table(("key", title or "value"), rows)
+
+
+def _value(value: object) -> str:
+    """Return a value as its ``repr``; text of several lines, such as a traceback, as it is."""
+    return value[:4000] if type(value) is str and "\n" in value else short_repr(value, 1000)
 
 
 def _pairs(fields: Mapping[str, Child]) -> Html:

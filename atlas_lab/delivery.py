@@ -29,8 +29,9 @@ class Delivering(Subscribing):
             return await self._deliver_in_turn_async(event, route, outer)
         errors: list[Exception] | None = None
         if route.slots:
-            around = None if outer is None else outer.under_way()
-            frame = Frame(event.id, event.type, around, 1 if around is None else around.depth + 1, turn)
+            frame = Frame(event.id, event.type)
+            if outer is not None or turn is not None:
+                frame.put_inside(outer, turn)
             before = innermost()  # not `outer`, if the event had to wait
             slot: Slot | None = None
             try:

@@ -36,9 +36,15 @@ class Frame(msgspec.Struct, gc=False):
 
     event_id: EventId
     event_type: Enum
-    outer: Frame | None
-    depth: int
+    outer: Frame | None = None
+    depth: int = 1
     turn: Turn | None = None
+
+    def put_inside(self, outer: Frame | None, turn: Turn | None) -> None:
+        """Nest this dispatch in the one in whose handler its event was published, and have it take turns."""
+        self.outer = None if outer is None else outer.under_way()
+        self.depth = 1 if self.outer is None else self.outer.depth + 1
+        self.turn = turn
 
     def under_way(self) -> Frame | None:
         """Return this frame if its dispatch still counts towards the depth of a nested one."""

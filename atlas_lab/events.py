@@ -97,7 +97,7 @@ def check_event_type(value: object, argument: str = "event_type") -> Enum:
     TypeError
         If `value` is not a member of an ``Enum``; the message says what to pass.
     """
-    if is_kind(value, Enum):
+    if type(value) is EventType or is_kind(value, Enum):
         return value
     if is_kind(value, type) and issubclass(value, Enum):
         hint = f"pass one of its members, such as {value.__name__}.{next(iter(value.__members__), 'MEMBER')}"
@@ -118,7 +118,7 @@ def check_event_types(value: Any, argument: str = "event_type") -> tuple[Enum, .
     ValueError
         If the iterable is empty.
     """
-    if is_kind(value, Enum):
+    if type(value) is EventType or is_kind(value, Enum):
         return (value,)
     if is_kind(value, str | type) or not is_kind(value, Iterable):
         return (check_event_type(value, argument),)

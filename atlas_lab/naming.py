@@ -6,8 +6,9 @@ import inspect
 import reprlib
 import sys
 from functools import partial
+from itertools import islice
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def message_of(error: BaseException) -> str:
@@ -24,10 +25,39 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 class _Short(reprlib.Repr):
+    """A ``repr`` whose work is bounded as well as its length: a small payload may hold itself a million times."""
+
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.maxstring = self.maxother = self.maxlong = limit
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
+        self._left = limit
+
+    def repr1(self, x: object, level: int) -> str:
+        if self._left <= 0:
+            return "..."
+        self._left -= 1
+        before = self._left
+        text = super().repr1(x, level)
+        if self._left == before:  # else its parts are counted
+            self._left -= len(text)
+        return text
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """In the order of the dict; reprlib would sort all of it."""
+        if x and level <= 0:
+            return "{...}"
+        shown = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in islice(x.items(), self.maxdict)
+        ]
+        return f"{{{', '.join([*shown, '...'] if len(x) > self.maxdict else shown)}}}"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return _cut(repr(x[: self.maxother]), self.maxother)
+
+    def repr_bytearray(self, x: bytearray, level: int) -> str:
+        return _cut(repr(x[: self.maxother]), self.maxother)
 
     def repr_instance(self, x: object, level: int) -> str:
         try:
@@ -101,9 +131,14 @@ def code_location(filename: str, line: int) -> str:
     return f"cell In[{cells[filename]}], line {line}" if filename in cells else f"{filename}:{line}"
 
 
+def is_bare(function: object) -> TypeGuard[FunctionType]:
+    """Whether this is a function that nobody wrapped or marked: what most handlers are, and soonest looked at."""
+    return type(function) is FunctionType and not function.__dict__
+
+
 def is_async(function: object) -> bool:
     """Whether calling `function` gives a coroutine to await."""
-    if type(function) is FunctionType and not function.__dict__:  # where a mark as async would stand
+    if is_bare(function):
         return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     try:
         return _is_async(function)
@@ -128,6 +163,8 @@ def code_of(function: object) -> CodeType | None:
 
 def definition_of(function: Any) -> object:
     """Return the function in which a callable is written, under partials, methods and decorators."""
+    if is_bare(function):
+        return function
     while issubclass(type(function), partial):
         function = function.func
     function = attribute_of(function, "__func__") or function

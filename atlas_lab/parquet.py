@@ -164,7 +164,8 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
         table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         frame = _restored(table)
     except Exception as error:  # whatever the content leads pyarrow or pandas to raise
-        raise DataError(f"{os.fspath(path)} is damaged, or was not written by write_parquet: {error}") from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{os.fspath(path)} is damaged, or was not written by write_parquet: {why}") from error
     return frame
 
 

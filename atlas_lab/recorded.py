@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 from .errors import MissingExtraError
+from .events import Event
 from .recorder import DeliveryRow, StepRow
 from .subscription import SKIPPED
 
@@ -62,6 +63,8 @@ def deliveries_frame(rows: Sequence[DeliveryRow], run: str, origin: int) -> pd.D
         thread        category        name of the thread
         attempt       int16           1 when this handler meets this event on this bus for the first
                                       time that is kept here, 2 the next time, as after a replay
+        own           timedelta64[ns] the part of `duration` in which no call was running, on the same
+                                      thread, with an event that the handler had published
         ============= =============== ================================================================
     """
     event, place, started, ended, thread, outcome = _columns(rows, 6)
@@ -88,6 +91,7 @@ def deliveries_frame(rows: Sequence[DeliveryRow], run: str, origin: int) -> pd.D
             "error_message": error_message,
             "thread": _spread(thread_codes, labels(threads)),
             "attempt": _attempts(event_codes, ids, scope.codes, handler.codes, seq),
+            "own": _own_times(event_codes, events, thread_codes, started, ended).view("m8[ns]"),
         },
         copy=False,
     )
@@ -112,6 +116,7 @@ def middleware_frame(rows: Sequence[StepRow], run: str, origin: int) -> pd.DataF
         ========== =============== ==================================================================
         run        category        name of the recording
         event_id   str             as the event came in
+        parent_id  str             the same; what led to an event that was dropped, which no history has
         type       category        the same
         scope      category        path of the bus; "" for one without a name
         step       int16           place among the entries that were switched on, from 0
@@ -133,6 +138,7 @@ def middleware_frame(rows: Sequence[StepRow], run: str, origin: int) -> pd.DataF
         {
             "run": _repeated(run, len(rows)),
             "event_id": _spread(event_codes, texts([one.id for one in events])),
+            "parent_id": _spread(event_codes, texts([one.parent_id for one in events])),
             "type": _spread(event_codes, type_labels([one.type for one in events])),
             "scope": _spread(place_codes, labels([path for path, _, _ in places])),
             "step": _spread(place_codes, np.array([step for _, step, _ in places], np.int16)),
@@ -206,3 +212,33 @@ def _attempts(codes: _Array, ids: list[str], scope: _Array, handler: _Array, seq
         rank = meetings.groupby(["met", "handler"])["seq"].rank("dense")
         attempt[rows] = rank.clip(upper=np.iinfo(np.int16).max).astype(np.int16)
     return attempt
+
+
+def _own_times(codes: _Array, events: Sequence[Event[Any]], thread: _Array, started: _Array, ended: _Array) -> _Array:
+    """Return how long each call took without those that it led to before it was over, on its own thread."""
+    own = (ended - started).astype(np.int64)
+    size, parents = len(events), [one.parent_id for one in events]
+    names = np.fromiter(chain((one.id for one in events), parents), object, 2 * size)
+    number = pd.factorize(names)[0]  # -1 for no parent
+    inner = np.flatnonzero(number[size:][codes] >= 0)
+    if not inner.size:
+        return own
+    # Of the calls with the parent on that thread, the last that began before: rows are in the order of their beginning.
+    threads = int(thread.max()) + 1
+    place = number[codes] * threads + thread
+    order = np.argsort(place, kind="stable")
+    before = np.searchsorted(started, started[inner], side="right") - 1
+    wanted = number[size:][codes[inner]] * threads + thread[inner]
+    rows = len(codes)
+    found = np.searchsorted(place[order] * rows + order, wanted * rows + before, side="right") - 1
+    outer = order[found]
+    right = np.flatnonzero((found >= 0) & (place[outer] == wanted) & (outer != inner))
+    right = right[np.argsort(outer[right], kind="stable")]
+    inner, outer = inner[right], outer[right]
+    begin, end = started[inner], np.minimum(ended[inner], ended[outer])
+    if ((outer[1:] == outer[:-1]) & (begin[1:] < end[:-1])).any():
+        # Each counts from where those before it end, so that what two of them took together counts once.
+        until = pd.Series(end).groupby(outer).cummax().to_numpy()[:-1]
+        begin[1:] = np.where(outer[1:] == outer[:-1], np.maximum(begin[1:], until), begin[1:])
+    np.subtract.at(own, outer, np.maximum(end - begin, 0))
+    return own

@@ -8,15 +8,20 @@ import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
+from typing import Any
 
 from .entries import Middleware
 from .events import Event, check_event_type, event_type_name
-from .naming import code_location, describe, message_of
+from .naming import code_location, describe, message_of, sendable
 from .parts import BusParts
 from .recording import Recording
 from .subscription import Subscription
 
-_PACKAGE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib costs a tenth of the import
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - pathlib costs a tenth of the import
+_NAME = __name__.partition(".")[0]
+_IN_WORDS = {"widgets": "the lab's form", "notebook": "the notebook, around a cell"}
+_SYSTEMS = {"atlas", "patterns", "experiments"}
+_PASSED_OVER = {"asyncio", "blinker", "concurrent", "contextlib", "logging", "threading"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,9 @@ class BusStats:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What would happen to an event of one type, as ``bus.explain(event_type)`` returns it; print it to read it.
+    """What would happen to an event of one type, as ``bus.explain(event_type)`` returns it.
+
+    Print it to read it; the last line of a cell shows it so as well.
 
     Attributes
     ----------
@@ -79,6 +86,9 @@ class Explanation:
     middleware: tuple[str, ...]
     handlers: tuple[str, ...]
     parent: Explanation | None = field(default=None)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(sendable(str(self)))
 
     def __str__(self) -> str:
         lines = [f"{self.event_type} on {self.bus}"]
@@ -128,11 +138,28 @@ def error_report(subscription: Subscription, event: Event[object], error: BaseEx
 
 
 def _publisher() -> str:
-    """Return the place of the innermost call from outside the bus; what stands in a folder of its own is outside."""
+    """Return the innermost place outside this package from which the event was published, as its user knows it.
+
+    What leads from one to the other is passed over: this package, and what a `tap` hands over from. An event that
+    the panel or the notebook itself publishes has no such place, so it is told in words.
+    """
+    ours = ""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, and the only way
-    while frame is not None and os.path.dirname(frame.f_code.co_filename) == _PACKAGE:  # noqa: PTH120 - as above
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if name == "asyncio.events":  # what runs the event loop publishes nothing
+            break
+        top, _, rest = name.partition(".") if isinstance(name, str) else ("", "", "")
+        code = frame.f_code.co_filename
+        part = rest.partition(".")[0] if top == _NAME and code.startswith(_PACKAGE) else None
+        if part in _IN_WORDS:
+            return _IN_WORDS[part]
+        if part == "testing" or (part is None and top not in _PASSED_OVER):
+            return code_location(code, frame.f_lineno)
+        if part in _SYSTEMS:
+            ours = ours or code_location(code, frame.f_lineno)
         frame = frame.f_back
-    return "" if frame is None else code_location(frame.f_code.co_filename, frame.f_lineno)
+    return ours
 
 
 class Reporting(BusParts):

@@ -101,6 +101,11 @@ class ScopedEventBus(EventBus):
         return self.name or ""
 
     @property
+    def propagate(self) -> bool:
+        """Whether its events go on to the parent."""
+        return self._parent is not None
+
+    @property
     def parent_bus(self) -> EventBus:
         """The bus that this one is a scope of."""
         return self._above

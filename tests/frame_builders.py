@@ -41,10 +41,12 @@ DELIVERIES = {
     "error_message": "str",
     "thread": "category",
     "attempt": "int16",
+    "own": "timedelta64[ns]",
 }
 MIDDLEWARE = {
     "run": "category",
     "event_id": "str",
+    "parent_id": "str",
     "type": CATEGORY([member.name for member in EventType]),
     "scope": "category",
     "step": "int16",
@@ -72,6 +74,7 @@ CALL = {
 STEP = {
     "run": "r",
     "event_id": "e",
+    "parent_id": None,
     "type": "AGENT_STARTED",
     "scope": "",
     "step": 0,
@@ -95,7 +98,8 @@ def _frame(rows, dtypes):
 
 def deliveries(*calls, **shared):
     """One row per call: `CALL` with what `shared` and the call itself say instead. Times are in nanoseconds."""
-    return _frame([CALL | shared | call for call in calls], DELIVERIES)
+    told = [CALL | shared | call for call in calls]
+    return _frame([{"own": call["duration"]} | call for call in told], DELIVERIES)
 
 
 def middleware(*steps, **shared):

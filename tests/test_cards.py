@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from atlas_lab import Event, EventBus, EventType, ScopedEventBus
 from atlas_lab.cards import LATEST
 from atlas_lab.markup import element
+from atlas_lab.naming import short_repr
 
 CHUNK = EventType.STREAM_CHUNK
 HOSTILE = [
@@ -173,6 +174,45 @@ def test_an_empty_bus_and_an_empty_history_have_a_card():
     """There is something to see before anything happened."""
     assert "0 events" in Page(EventBus()._repr_html_()).text
     assert "0 events kept" in Page(EventBus().history._repr_html_()).text
+
+
+def test_what_has_nothing_inside_cannot_be_unfolded():
+    """A triangle that opens nothing would be a riddle."""
+    assert "<summary>" not in EventBus()._repr_html_()
+
+
+def test_an_error_is_told_as_an_error():
+    """In a list by what went wrong, and on its own with the lines of its traceback."""
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: 1 / 0, name="fragile")
+    bus.publish(CHUNK)
+    assert "ZeroDivisionError: division by zero in fragile" in Page(bus.history._repr_html_()).text
+    (report,) = bus.history.select(EventType.HANDLER_ERROR)
+    assert 'Traceback (most recent call last):\n  File "' in Page(report._repr_html_()).text
+
+
+def test_what_has_items_and_is_no_mapping_is_shown_whole():
+    """A data frame, say: its columns are no keys of a payload."""
+
+    class Frame:
+        def items(self):
+            return [("a", 1)]
+
+        def __repr__(self):
+            return "   a\n0  1"
+
+    assert "   a\n0  1" in Page(Event(CHUNK, Frame())._repr_html_()).text
+
+
+def test_a_small_payload_that_holds_itself_many_times_costs_no_time():
+    """The text is bounded, and so is the work for it: 20 to the power of 12 parts here."""
+    payload: Any = "ha"
+    for _ in range(12):
+        payload = [payload] * 20
+    assert short_repr(payload, 100).startswith("[[[[[[[...")
+    assert short_repr({"b": 1, "a": [{}]}, 100) == "{'b': 1, 'a': [{}]}"
+    assert short_repr(dict.fromkeys(range(30), 0), 1000).endswith("19: 0, ...}")
+    assert short_repr(bytes(10**8), 20).startswith("b'\\x00\\x00")
 
 
 def test_history_completes_and_finds_types_by_name():

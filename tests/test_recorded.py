@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import re
+import threading
+import time
 from collections import Counter
 from enum import Enum
 from typing import Any
@@ -59,7 +62,7 @@ def test_columns_and_dtypes_are_those_of_the_documentation(name, run):
     frame = getattr(run, name)
     assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == documented(FRAMES[name])
     assert list(frame) == list(documented(FRAMES[name]))
-    assert len(documented(FRAMES[name])) == {"deliveries": 13, "middleware": 10}[name]
+    assert len(documented(FRAMES[name])) == {"deliveries": 14, "middleware": 11}[name]
     assert isinstance(frame.index, pd.RangeIndex)
     for column in frame.select_dtypes("category"):
         assert frame[column].cat.categories.dtype == "str"
@@ -149,8 +152,9 @@ def test_more_attempts_than_the_column_can_count_stay_at_its_end():
 
 ids = st.sampled_from(["a", "b", "c"])
 events = st.builds(
-    lambda event_id, of, seq: Event(of, id=event_id, seq=seq),
+    lambda event_id, parent_id, of, seq: Event(of, id=event_id, parent_id=parent_id, seq=seq),
     st.sampled_from(["a", "b"]),
+    st.sampled_from([None, "a", "b", "c"]),
     st.sampled_from([A, B, Order.PLACED]),
     st.integers(0, 2),
 )
@@ -181,7 +185,52 @@ def plainly(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return frame.where(frame.notna(), None).to_dict("records")
 
 
-@settings(max_examples=100, deadline=None)
+def led_to(number, ordered):
+    """Return the nanoseconds in which calls ran that the call at a place led to, on its thread."""
+    *_, end, thread, _ = ordered[number]
+    found = set()
+    for other, (inner, _, begin, until, its_thread, _) in enumerate(ordered):
+        callers = [
+            place
+            for place, (above, _, began, _, of_thread, _) in enumerate(ordered)
+            if (above.id, of_thread) == (inner.parent_id, its_thread) and began <= begin
+        ]
+        if other != number and its_thread == thread and callers and callers[-1] == number:
+            found |= set(range(begin, min(until, end)))
+    return found
+
+
+def test_the_own_time_of_a_call_is_without_what_it_published():
+    """Whatever the depth, and each nanosecond is that of one handler; what another thread does costs the caller nothing."""
+    bus = EventBus(nested="immediate")
+    chain = {A: B, B: Order.PLACED}
+
+    def pass_on(event):
+        time.sleep(0.002)
+        if event.type in chain:
+            bus.publish(chain[event.type])
+
+    def start_thread(event):
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(bus.publish, B, "from a thread"))
+        thread.start()
+        thread.join()
+
+    bus.subscribe(None, pass_on, name="pass on", where=lambda event: event.data is None)
+    with bus.record() as run:
+        bus.publish(A)
+    calls = run.deliveries
+    assert calls["own"].sum() <= calls["duration"].max() == calls["duration"][0]
+    assert (calls["own"] >= pd.Timedelta("2ms")).all()
+    assert calls["own"].iloc[-1] == calls["duration"].iloc[-1]
+    bus.subscribe(A, start_thread, name="start a thread", priority=1)
+    bus.subscribe(B, lambda event: time.sleep(0.002), name="sleep")
+    with bus.record() as run:
+        bus.publish(A, "by a thread")
+    waiting = run.deliveries.set_index("handler").loc["start a thread"]
+    assert waiting["own"] == waiting["duration"] > pd.Timedelta("2ms")
+
+
+@settings(max_examples=200, deadline=None)
 @given(with_shared(st.tuples(names, names), names, outcomes))
 def test_deliveries_are_those_of_a_plain_loop(rows):
     """Order, every column and the attempts, for any rows."""
@@ -204,8 +253,9 @@ def test_deliveries_are_those_of_a_plain_loop(rows):
             "error_message": outcome[1] if isinstance(outcome, tuple) else None,
             "thread": thread,
             "attempt": 1 + sorted(seqs[place, event.id]).index(event.seq),
+            "own": ended - started - len(led_to(number, ordered)),
         }
-        for event, place, started, ended, thread, outcome in ordered
+        for number, (event, place, started, ended, thread, outcome) in enumerate(ordered)
     ]
     assert plainly(deliveries_frame(rows, "it", 2)) == expected
 
@@ -219,6 +269,7 @@ def test_steps_are_those_of_a_plain_loop(rows):
         {
             "run": "it",
             "event_id": event.id,
+            "parent_id": event.parent_id,
             "type": event.type_name,
             "scope": place[0],
             "step": place[1],

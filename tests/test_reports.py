@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 import atlas_lab
-from atlas_lab import BusStats, Event, EventBus, EventType, MiddlewareError, ScopedEventBus
+from atlas_lab import BusStats, Event, EventBus, EventType, MiddlewareError, ScopedEventBus, tap_logging
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -237,3 +239,70 @@ def test_a_folder_whose_name_begins_like_the_package_is_not_the_package(tmp_path
     exec(compile("bus.publish(event_type)", beside, "exec"), {"bus": bus, "event_type": CHUNK})
     (report,) = bus.history.select(EventType.HANDLER_ERROR)
     assert report.data["published_at"] == f"{beside}:1"
+
+
+def test_an_explanation_is_readable_as_the_last_line_of_a_cell():
+    """As printed, also with a name that no message can hold."""
+    pretty = pytest.importorskip("IPython.lib.pretty").pretty
+    bus = EventBus(name="run")
+    bus.add_middleware(lambda event: event, name="\ud83d")
+    assert pretty(bus.explain(CHUNK)).splitlines()[:3] == ["STREAM_CHUNK on run", "  middleware:", "    1. ?"]
+
+
+def places_of(bus: EventBus) -> list[str]:
+    return [report.data["published_at"] for report in bus.history.select(EventType.HANDLER_ERROR)]
+
+
+def test_an_event_of_the_panel_says_that_it_came_from_there():
+    """No line of the user's published it, and the panel's own file would help nobody: on any thread."""
+    pytest.importorskip("ipywidgets")
+    from atlas_lab.widgets.publish_model import PublishModel  # noqa: PLC0415 - needs an extra
+
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: 1 // 0)
+    form = PublishModel(bus)
+    form.publish()
+    assert form.start_repeat(1, 1000.0)
+    assert form.repeating is not None
+    form.repeating.join(10)
+    form.close()
+    assert places_of(bus) == ["the lab's form"] * 2
+
+
+def test_an_event_of_a_system_of_ours_names_the_line_that_set_it_off():
+    """The user's call, not what it led to inside; where nothing of the user's runs, the system's own line."""
+    bus = EventBus()
+    bus.subscribe(EventType.COMMAND_EXECUTED, lambda event: 1 // 0)
+    names: dict[str, Any] = {"__name__": f"{atlas_lab.__name__}.atlas.commands", "bus": bus}
+    file = str(Path(atlas_lab.__file__).parent / "atlas" / "commands.py")
+    exec(compile("def run(kind):\n    bus.publish(kind)", file, "exec"), names)
+    names["run"](EventType.COMMAND_EXECUTED)
+    thread = threading.Thread(target=names["run"], args=(EventType.COMMAND_EXECUTED,))
+    thread.start()
+    thread.join()
+    mine, own = places_of(bus)
+    assert mine.rpartition(":")[0] == __file__
+    assert own == f"{file}:2"
+
+
+def test_an_event_of_a_tap_names_the_line_that_logged():
+    """Not a line of the logging module, which hands the record over."""
+    bus, logger = EventBus(), logging.getLogger("tests.reports")
+    logger.setLevel(logging.INFO)
+    bus.subscribe(None, lambda event: 1 // 0, where=lambda event: event.type is not EventType.HANDLER_ERROR)
+    with tap_logging(logger, bus):
+        logger.info("hello")
+    assert [place.rpartition(":")[0] for place in places_of(bus)] == [__file__]
+
+
+def test_an_event_that_the_loop_publishes_names_nothing_of_the_loop():
+    """Who runs an event loop published nothing."""
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: 1 // 0)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(bus.publish, CHUNK)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert places_of(bus) == [""]

@@ -1,4 +1,17 @@
-"""Atlas on the bus: worked systems that use public names of atlas_lab only.
+"""Atlas on the bus: worked systems of agents, providers and knowledge, each told by events, on public names of atlas_lab.
+
+=================  ============================================================================================
+module             what it does
+=================  ============================================================================================
+``providers``      `ProviderManager`: connects providers of answers, asks them and streams, with retries and limits
+``chat``           `ChatCompletionsProvider`: asks a server that speaks the OpenAI-style chat API
+``ngram``          `NgramProvider`: answers without a network, by a small model trained on the text that it is given
+``knowledge``      `KnowledgeBase`: finds documents by what they say, ranked by BM25
+``agents``         `AgentController`: agents that take tasks from events, in threads or on an event loop
+``workflow``       `WorkflowEngine`: runs a graph of nodes in parallel, and goes on where its events end
+``services``       `CoreServices`: tells how the process and its bus are doing, at an interval
+``answering``      `AnsweringSystem`: all of them at work on one bus, to answer questions from documents
+=================  ============================================================================================
 
 Each part is loaded when it is first used, so that none needs the libraries of another. They come with
 ``pip install 'atlas_lab[atlas]'``.
@@ -44,7 +57,6 @@ if _TYPE_CHECKING:
     from .graphs import Workflow as Workflow
     from .knowledge import DocumentError as DocumentError
     from .knowledge import KnowledgeBase as KnowledgeBase
-    from .knowledge import Retrieval as Retrieval
     from .machines import LIFECYCLE as LIFECYCLE
     from .machines import StateMachine as StateMachine
     from .machines import TransitionError as TransitionError
@@ -80,17 +92,18 @@ if _TYPE_CHECKING:
     from .quality import retrieval_quality as retrieval_quality
     from .questions import HELD_OUT as HELD_OUT
     from .questions import Question as Question
+    from .retrievals import Retrieval as Retrieval
     from .retrying import RetryPolicy as RetryPolicy
     from .service_views import plot_services as plot_services
     from .service_views import service_health as service_health
     from .service_views import service_metrics as service_metrics
     from .services import CoreServices as CoreServices
-    from .services import SystemHealth as SystemHealth
-    from .services import SystemInit as SystemInit
-    from .services import SystemMetric as SystemMetric
-    from .services import SystemShutdown as SystemShutdown
     from .shifts import Agent as Agent
     from .streams import ProviderStream as ProviderStream
+    from .system_events import SystemHealth as SystemHealth
+    from .system_events import SystemInit as SystemInit
+    from .system_events import SystemMetric as SystemMetric
+    from .system_events import SystemShutdown as SystemShutdown
     from .workflow import WorkflowEngine as WorkflowEngine
     from .workflow_events import WorkflowCancelledError as WorkflowCancelledError
     from .workflow_events import WorkflowCompleted as WorkflowCompleted
@@ -118,7 +131,7 @@ _LAZY = {
     "corpus": ("stdlib_docstrings",),
     "documents": ("Document", "DocumentAdded", "DocumentProcessed", "Hit", "RetrievalCompleted", "RetrievalStarted"),
     "graphs": ("GraphError", "Node", "Workflow"),
-    "knowledge": ("DocumentError", "KnowledgeBase", "Retrieval"),
+    "knowledge": ("DocumentError", "KnowledgeBase"),
     "machines": ("LIFECYCLE", "StateMachine", "TransitionError"),
     "ngram": ("NgramModel", "NgramProvider"),
     "outages": ("Outage",),
@@ -134,11 +147,13 @@ _LAZY = {
     "providers": ("ProviderManager",),
     "quality": ("retrieval_quality",),
     "questions": ("HELD_OUT", "Question"),
+    "retrievals": ("Retrieval",),
     "retrying": ("RetryPolicy",),
     "service_views": ("plot_services", "service_health", "service_metrics"),
-    "services": ("CoreServices", "SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
+    "services": ("CoreServices",),
     "shifts": ("Agent",),
     "streams": ("ProviderStream",),
+    "system_events": ("SystemHealth", "SystemInit", "SystemMetric", "SystemShutdown"),
     "workflow": ("WorkflowEngine",),
     "workflow_events": (
         "WorkflowCancelledError", "WorkflowCompleted", "WorkflowError", "WorkflowFailed", "WorkflowNodeEntered",
@@ -151,6 +166,8 @@ _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "__all__":  # asked for by ``from .. import *`` and by help()
+        return sorted(_MODULE_OF)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - only who asks for a lazy name pays for it
@@ -161,4 +178,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({name for name in globals() if not name.startswith("_")} | set(_MODULE_OF))
+    return sorted(_MODULE_OF)

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from enum import Enum
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from atlas_lab import BusClosedError, Event, EventBus, EventType, new_event_id
+from atlas_lab import BusClosedError, Event, EventBus, EventType, ScopedEventBus, new_event_id
 
 from .agent_events import (
     AgentCreated,
@@ -37,11 +37,18 @@ class AgentController:
     Parameters
     ----------
     bus : EventBus
-        One controller per bus or scope.
+        One controller per bus; another one can be on a scope of it.
     stop_timeout : float, default 5.0, seconds
         How long `stop` and `close` wait for work that is under way.
     loop : asyncio.AbstractEventLoop, optional
         Where agents run whose work is ``async def``. By default on a loop of the controller, in a thread of its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    RuntimeError
+        If there is a controller on that very bus already, to which the tasks of this one would be unknown.
 
     Examples
     --------
@@ -64,6 +71,10 @@ class AgentController:
     ) -> None:
         if not isinstance(bus, EventBus):
             raise TypeError(f"bus must be an EventBus, got {type(bus).__name__}")
+        if _controlled(bus):
+            raise RuntimeError(
+                f"there is an AgentController on {bus!r} already; close it first, or use a scope of the bus"
+            )
         self._bus = bus
         self._stop_timeout = _seconds("stop_timeout", stop_timeout)
         self._members: dict[str, Member] = {}
@@ -109,8 +120,8 @@ class AgentController:
 
         Raises
         ------
-        ValueError
-            If there is an agent of this name, or the machine lacks a state of `LIFECYCLE`.
+        TypeError, ValueError
+            If there is an agent of this name, or an argument is not as described. Then no agent is created.
         """
         if not (name and isinstance(name, str)) or "/" in name:
             raise ValueError(f"name must be text without '/', got {name!r}")
@@ -118,6 +129,8 @@ class AgentController:
             raise TypeError(f"work must be callable with an Agent and a task, got {type(work).__name__}")
         if on_failure not in {"continue", "stop"}:
             raise ValueError(f"on_failure must be 'continue' or 'stop', got {on_failure!r}")
+        if not isinstance(machine, StateMachine):
+            raise TypeError(f"machine must be a StateMachine, such as LIFECYCLE, got {type(machine).__name__}")
         lacking = [
             f"{before} > {after}"
             for before, states in LIFECYCLE.changes.items()
@@ -132,16 +145,23 @@ class AgentController:
             if name in self._members:
                 raise ValueError(f"there is an agent {name!r} already")
             self._members[name] = member = Member(name, self._bus, work, machine, on_failure)
+        created = threading.Event()
+        if listens is not None:
+
+            def assign(event: Event[Any]) -> None:
+                if created.is_set():
+                    self._bus.publish(EventType.AGENT_TASK_ASSIGNED, AgentTaskAssigned(name, event.data), source=name)
+
+            try:
+                member.listening = self._bus.subscribe(listens, assign, where=where)
+            except Exception:
+                del self._members[name]
+                raise
         states = {state: list(after) for state, after in machine.changes.items()}
         self._bus.publish(
             EventType.AGENT_CREATED, AgentCreated(name, "asyncio" if member.is_async else "thread", states), source=name
         )
-        if listens is not None:
-
-            def assign(event: Event[Any]) -> None:
-                self._bus.publish(EventType.AGENT_TASK_ASSIGNED, AgentTaskAssigned(name, event.data), source=name)
-
-            member.listening = self._bus.subscribe(listens, assign, where=where)
+        created.set()
 
     def start(self, name: str) -> None:
         """Start an agent; one that is started stays so.
@@ -152,9 +172,7 @@ class AgentController:
             If there is no agent of this name.
         """
         member = self._member(name)
-        with self._lock:
-            if self._closed:
-                raise BusClosedError("the controller is closed; it starts no more agents")
+        self._check_open()
         member.start(self._running_loop)
 
     def assign(self, name: str, task: object = None) -> str:
@@ -166,6 +184,7 @@ class AgentController:
             If there is no agent of this name.
         """
         self._member(name)
+        self._check_open()
         return self._bus.publish(EventType.AGENT_TASK_ASSIGNED, AgentTaskAssigned(name, task), source="controller")
 
     def ask(self, name: str, task: object = None, *, timeout: float = 30.0) -> Any:
@@ -181,6 +200,7 @@ class AgentController:
             If there is no result after `timeout` seconds. The task stays with the agent.
         """
         self._member(name)
+        self._check_open()
         task_id = new_event_id()
         answer: Future[Any] = Future()
         self._asked[task_id] = answer
@@ -192,7 +212,9 @@ class AgentController:
         except TimeoutError:
             if answer.done():  # the result itself is this error
                 raise
-            raise TimeoutError(f"agent {name!r}, {self.state_of(name)}, gave no result in {timeout:g} s") from None
+            state = self.state_of(name)
+            hint = "; start it" if state in {"created", "stopped", "failed"} else ""
+            raise TimeoutError(f"agent {name!r}, {state}, gave no result in {timeout:g} s{hint}") from None
         finally:
             del self._asked[task_id]
 
@@ -270,6 +292,11 @@ class AgentController:
         agents = ", ".join(f"{name} {state}" for name, state in self.agents.items())
         return f"<AgentController: {agents or 'no agents'}>"
 
+    def _check_open(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise BusClosedError("the controller is closed; its agents take no more tasks")
+
     def _member(self, name: str) -> Member:
         member = self._members.get(name)
         if member is None:
@@ -291,6 +318,8 @@ class AgentController:
         """Put a task with those that wait."""
         given = event.data
         if given.agent not in self._members:
+            if _taken.get() == event.id or _controlled_above(self._bus):  # by that of a scope, or the one above says so
+                return
             known = ", ".join(self._members) or "none"
             message = f"there is no agent {given.agent!r}; there are: {known}"
             error = AgentFailed(given.agent, given.task_id or event.id, UnknownAgentError.__name__, message)
@@ -298,6 +327,7 @@ class AgentController:
             return
         member = self._members[given.agent]
         member.add(Task(AgentTaskAssigned(given.agent, given.task, given.task_id or event.id), copy_context()))
+        _taken.set(event.id)
 
     def _answer(self, event: Event[Any]) -> None:
         """Hand the end of a task to who asked for it."""
@@ -309,6 +339,22 @@ class AgentController:
             answer.set_result(told.result)
         elif isinstance(told, AgentFailed):
             answer.set_exception(AgentError(told))
+
+
+_TAKES_TASKS = AgentController._take.__qualname__  # noqa: SLF001 - how its subscription is named
+_taken: ContextVar[str] = ContextVar("atlas_lab.atlas.taken", default="")
+
+
+def _controlled(bus: EventBus) -> bool:
+    return any(one.handler_name == _TAKES_TASKS for one in bus.subscriptions())
+
+
+def _controlled_above(bus: EventBus) -> bool:
+    while isinstance(bus, ScopedEventBus) and bus.propagate:
+        bus = bus.parent_bus
+        if _controlled(bus):
+            return True
+    return False
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -17,6 +17,7 @@ from atlas_lab import AtlasLabError, Event, EventBus
 
 from .agents import AgentController
 from .answers import Answer, Draft, Passage, Verdict, grounding, summary_of
+from .checking import check
 from .documents import Document
 from .graphs import Node, Workflow
 from .knowledge import KnowledgeBase
@@ -58,6 +59,11 @@ class AnsweringSystem:
     interval : float, seconds, default 60
         Between two rounds of health checks and metrics.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
     Examples
     --------
     >>> from atlas_lab import EventBus
@@ -83,16 +89,22 @@ class AnsweringSystem:
         retry: RetryPolicy | None = None,
         interval: float = 60.0,
     ) -> None:
+        check("providers", providers, Mapping, "a mapping of names to providers")
         if not providers:
             raise ValueError("providers is empty; give at least one, such as NgramProvider(reading_of(documents))")
-        if writers < 1:
-            raise ValueError(f"writers must be 1 or more, got {writers}")
+        for argument, number in (("passages", passages), ("writers", writers)):
+            check(argument, number, int, "an int of 1 or more")
+            if number < 1:
+                raise ValueError(f"{argument} must be 1 or more, got {number}")
+        check("least", least, int | float, "a share from 0 to 1")
+        if not 0 <= least <= 1:
+            raise ValueError(f"least must be a share from 0 to 1, got {least}")
         self.bus = bus
         self.knowledge = KnowledgeBase(bus)
         self.providers = ProviderManager(bus, retry=retry or RetryPolicy(attempts=2, first_wait=0.01, jitter=0.0))
         self.agents = AgentController(bus)
         self.engine = WorkflowEngine(bus, workers=2 * writers + 2)
-        self.services = CoreServices(bus, interval=interval, name="answering")
+        self.services = CoreServices(bus, interval=interval)
         self._documents = documents
         self._given = dict(providers)
         self._count = passages
@@ -101,7 +113,7 @@ class AnsweringSystem:
         self._turns = itertools.cycle(self._writers)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._closed = False
+        self._started = self._closed = False
         self.workflow, self._answer = self._made()
 
     def start(self) -> Self:
@@ -125,6 +137,7 @@ class AnsweringSystem:
             self.agents.create(writer, self._write, machine=_WRITING)
         for name in self.agents.agents:
             self.agents.start(name)
+        self._started = True
         return self
 
     def ask(self, question: str, *, run: str | None = None) -> Answer:
@@ -140,11 +153,17 @@ class AnsweringSystem:
         ------
         WorkflowError
             If a step failed for good, such as the writing, because every provider did. `resume` goes on from there.
+        RuntimeError
+            If it is not started.
         """
+        self._check_started()
         return self.engine.run(self.workflow, {"question": question}, run=run or self._name())[self._answer]
 
     def ask_all(self, questions: Iterable[str], *, at_once: int = 4) -> list[Answer]:
         """Return the answers to several questions, in their order. One that failed has the status "failed"."""
+        if isinstance(questions, str):
+            raise TypeError("questions must be several questions; ask a single one with ask")
+        self._check_started()
         answers: list[Answer] = []
         under_way: deque[tuple[str, Any]] = deque()
         for question in itertools.chain(questions, itertools.repeat(None)):
@@ -168,7 +187,12 @@ class AnsweringSystem:
         run: str | None = None,
     ) -> Answer:
         """Return the answer to a question whose run broke off, without doing again what was done; see `WorkflowEngine`."""
+        self._check_started()
         return self.engine.resume(self.workflow, events, run=run)[self._answer]
+
+    def _check_started(self) -> None:
+        if not self._started:
+            raise RuntimeError("this AnsweringSystem is not started; call start, or use it in a with statement")
 
     def close(self) -> None:
         """Stop everything, in the order in which it depends on one another."""

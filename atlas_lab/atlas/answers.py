@@ -10,7 +10,8 @@ import msgspec
 
 from atlas_lab import MissingExtraError
 
-from .documents import Document, terms_of
+from .documents import Document
+from .terms import terms_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class Call:
     def __call__(self) -> Any:
         """Run it, in the worker."""
         self.began()
-        return self.context.run(self.run, *self.values)
+        return self.context.run(_result, self.run, self.values)
 
     def __reduce__(self) -> tuple[Any, ...]:
         self.began()
@@ -62,7 +63,16 @@ class Sent:
 
     def __call__(self) -> Any:
         """Run it, in the worker."""
-        return self.run(*self.values)
+        return _result(self.run, self.values)
+
+
+def _result(run: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+    result = run(*values)
+    if not inspect.iscoroutine(result):
+        return result
+    import asyncio  # noqa: PLC0415 - only who has async nodes needs it
+
+    return asyncio.run(result)
 
 
 class Attempt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from .provider_errors import (
     ProviderTimeoutError,
 )
 from .provider_types import Completion, Delta, Message, Prompt
-from .secrets import EnvironmentSecret, HidingPieces
+from .secrets import HIDDEN, EnvironmentSecret, HidingPieces
 from .sse import ServerSentEvents
 
 try:
@@ -33,6 +34,7 @@ except ImportError as error:
 T = TypeVar("T")
 
 _LONGEST_MESSAGE = 300
+_STREAM = "text/event-stream"
 
 
 class _Text(msgspec.Struct):
@@ -71,8 +73,8 @@ class _Bearer(httpx.Auth):
 class ChatCompletionsProvider:
     """A provider on a server that speaks the OpenAI-style chat API: ``POST {base_url}/chat/completions``.
 
-    The API key stays in the environment: it is read when a request is sent, and appears in no event, repr, log line
-    or error, also if the server repeats it.
+    The API key stays in the environment: it is read when a request is sent, and appears in no event, repr or error,
+    also if the server repeats it.
 
     Parameters
     ----------
@@ -166,9 +168,10 @@ class ChatCompletionsProvider:
                 await self._guarded(response.aread())
                 raise self._refusal(response)
             events, hiding = ServerSentEvents(), HidingPieces(self._secret)
-            finished = ""
+            finished, beginning = "", b""
             pieces = response.aiter_bytes()
             while (piece := await self._guarded(anext(pieces, None))) is not None:
+                beginning = beginning or piece
                 for data in events.feed(piece):
                     if data == "[DONE]":
                         yield Delta(hiding.hide("", last=True), finished)
@@ -178,11 +181,19 @@ class ChatCompletionsProvider:
                         text = hiding.hide((choice.delta.content if choice.delta else None) or "")
                         if text:
                             yield Delta(text)
+            if not finished and not events.seen and not response.headers.get("Content-Type", "").startswith(_STREAM):
+                said = " ".join(self._hide(beginning.decode(errors="replace")).split())[:_LONGEST_MESSAGE]
+                raise BadResponseError(f"the server sent no stream of events, but {said!r}{self._advice()}")
             if not finished:
                 raise ProviderConnectionError("the connection ended before the answer did")
             yield Delta(hiding.hide("", last=True), finished)
         finally:
             await response.aclose()
+
+    @property
+    def _shown(self) -> str:
+        """The address, without a name and password that it may hold."""
+        return re.sub(r"//[^/]*@", f"//{HIDDEN}@", self.base_url)
 
     @property
     def _url(self) -> str:
@@ -214,6 +225,9 @@ class ChatCompletionsProvider:
             return await awaitable
         except httpx.TimeoutException as error:
             failure = ProviderTimeoutError(f"the server sent nothing for {self.timeout:g} s ({type(error).__name__})")
+        except httpx.ConnectError as error:
+            what = self._hide(f"cannot reach {self._shown} ({type(error).__name__}: {error})")
+            failure = ProviderConnectionError(f"{what}; check that the server runs there")
         except httpx.TransportError as error:
             failure = ProviderConnectionError(self._hide(f"{type(error).__name__}: {error}"))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -224,6 +238,11 @@ class ChatCompletionsProvider:
         """Return the error for an answer that is none; its body, which can be anything, is cut."""
         said = " ".join(self._hide(_message_of(response.content)).split())[:_LONGEST_MESSAGE]
         message = f"the server answered with {response.status_code}" + (f": {said}" if said else "")
+        if response.status_code in {401, 403}:
+            key = "pass api_key_env" if self.api_key_env is None else f"check the API key in {self.api_key_env}"
+            message += f"; {key}"
+        elif response.status_code == 404 or response.is_redirect:
+            message += self._advice()
         wait = _seconds(response.headers.get("Retry-After", ""))
         return ProviderStatusError(message, status=response.status_code, retry_after=wait)
 
@@ -234,18 +253,22 @@ class ChatCompletionsProvider:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             problem = str(error)
         if problem:
-            raise BadResponseError(self._hide(f"the server's answer does not fit the chat API: {problem}"))
+            what = self._hide(f"the server's answer does not fit the chat API: {problem}")
+            raise BadResponseError(what + self._advice())
         if answer.error is not None:
             said = self._hide(_message_of(body))[:_LONGEST_MESSAGE]
             raise BadResponseError(f"the server broke off with an error: {said}")
         return answer
+
+    def _advice(self) -> str:
+        return self._hide(f"; check base_url, {self._shown}, and model, {self.model}")
 
     def _hide(self, text: str) -> str:
         return text if self._secret is None else self._secret.hide(text)
 
     def __repr__(self) -> str:
         key = "" if self.api_key_env is None else f", api_key_env={self.api_key_env!r}"
-        return f"ChatCompletionsProvider({self.base_url!r}, {self.model!r}{key})"
+        return f"ChatCompletionsProvider({self._shown!r}, {self.model!r}{key})"
 
 
 def _message(message: Message) -> dict[str, str]:

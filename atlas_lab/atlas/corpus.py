@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import os
+import re
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ from typing import Any
 from atlas_lab import DataError
 
 from .documents import Document
+
+_SIGNATURE = re.compile(r"[A-Za-z_][\w.]*\(.*(\)|-+>.*)", re.DOTALL)  # S.count(sub[, start[, end]]) -> int
 
 _LEFT_OUT = frozenset({
     "__pycache__", "antigravity", "dist-packages", "distutils", "encodings", "ensurepip", "idlelib", "lib2to3", "ntpath",
@@ -52,12 +56,14 @@ def stdlib_docstrings(modules: Iterable[str] | None = None) -> list[Document]:
     -------
     list of Document, by id
         The id is the name that a user writes, such as ``json.dumps`` or ``str.split``; the title is that name too, and
-        the text is the docstring.
+        the text is the docstring, of which a signature at its beginning comes last.
 
     Raises
     ------
     DataError
         If this Python comes without the source of its library, or `modules` names one that is not there.
+    TypeError
+        If `modules` is one name.
 
     Examples
     --------
@@ -66,6 +72,8 @@ def stdlib_docstrings(modules: Iterable[str] | None = None) -> list[Document]:
     >>> print(documents["textwrap.dedent"].text.splitlines()[0])
     Remove any common leading whitespace from every line in `text`.
     """
+    if isinstance(modules, str):
+        raise TypeError("modules must be several names; put a single one in a list")
     wanted = None if modules is None else set(modules)
     root = Path(sysconfig.get_path("stdlib"))
     found: dict[str, Document] = {}
@@ -88,8 +96,8 @@ def stdlib_docstrings(modules: Iterable[str] | None = None) -> list[Document]:
             for document in _ask(name):
                 found.setdefault(document.id, document)
     if wanted is not None and wanted - seen:
-        raise DataError(f"this Python has no documented module {', '.join(sorted(wanted - seen))}")
-    if not found:
+        raise DataError(f"this Python has no documented module {', '.join(sorted(map(str, wanted - seen)))}")
+    if not found and wanted is None:
         raise DataError(f"this Python comes without the source of its library: no docstrings in {root}")
     return [found[name] for name in sorted(found)]
 
@@ -189,4 +197,12 @@ def _is_of(value: Any, module: str) -> bool:
 
 def _docstring(value: Any) -> str:
     text = getattr(value, "__doc__", None)
-    return inspect.cleandoc(text) if isinstance(text, str) else ""
+    return _sentences_first(inspect.cleandoc(text)) if isinstance(text, str) else ""
+
+
+def _sentences_first(text: str) -> str:
+    """Put the signatures that docstrings of C begin with behind what they say, as that is what readers look for."""
+    lines = text.split("\n")
+    rest = itertools.dropwhile(lambda line: not line.strip() or _SIGNATURE.fullmatch(line), lines)
+    said = "\n".join(rest)
+    return f"{said}\n\n{text[: -len(said)].strip()}" if 0 < len(said) < len(text) else text

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from atlas_lab import AtlasLabError, MissingExtraError
 
+from .checking import check_seconds
+
 if TYPE_CHECKING:
     from tenacity import BaseRetrying
 
@@ -36,7 +38,8 @@ class Node(Generic[T]):
     retry : tenacity.BaseRetrying or None
         Which failures are tried again, how often, and after how long.
     timeout : float or None, seconds
-        How long an attempt may take, from when a worker begins.
+        How long an attempt may take, from when a worker begins; on Dask, whose queue cannot be seen, from when it is
+        handed over. A worker that is late goes on, and is free again when the function returns.
     when : callable or None
         Called with the same values; if it returns something false, the node is skipped.
     join : {"all", "any"}
@@ -85,6 +88,8 @@ class Workflow:
     def __init__(self, name: str, inputs: Mapping[str, Any] | None = None) -> None:
         if not name or not isinstance(name, str):
             raise ValueError(f"name must be text, got {name!r}")
+        if inputs is not None and not isinstance(inputs, Mapping):
+            raise TypeError(f"inputs must be a mapping of names to types, got {type(inputs).__name__}")
         self.name = name
         self.inputs: dict[str, Any] = dict(inputs or {})
         self.nodes: dict[str, Node[Any]] = {}
@@ -106,6 +111,7 @@ class Workflow:
         ----------
         run : callable
             Called with the results of `needs`, in their order. On an executor of processes, it must be found by name.
+            ``async def`` is run to its end in the worker, on a loop of its own.
         *needs : str or Node
             Nodes, or names of nodes and inputs; they may be added later.
         name : str, optional
@@ -119,13 +125,20 @@ class Workflow:
 
         Raises
         ------
-        ValueError
-            If there is a node or an input of this name, or an option is not as described.
+        TypeError, ValueError
+            If there is a node or an input of this name, or an argument is not as described.
         MissingExtraError
             If `retries` is given and tenacity is not installed.
         """
         if not callable(run):
             raise TypeError(f"run must be callable, got {type(run).__name__}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str, got {type(name).__name__}")
+        for need in needs:
+            if not isinstance(need, str | Node):
+                raise TypeError(
+                    f"needs must be nodes or names of nodes and inputs, got {type(need).__name__} {need!r:.80}"
+                )
         called = name or getattr(run, "__name__", "")
         if not called or called in self.nodes or called in self.inputs:
             raise ValueError(
@@ -137,8 +150,12 @@ class Workflow:
             raise ValueError(f"retries must be an int of 0 or more, got {retries!r}")
         if retries and retry is not None:
             raise ValueError("pass retries or retry, not both")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be more than 0 s, got {timeout!r}")
+        if retry is not None and not callable(getattr(retry, "iter", None)):
+            raise TypeError(f"retry must be a policy such as tenacity.Retrying(stop=..), got {type(retry).__name__}")
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        if when is not None and (inspect.iscoroutinefunction(when) or not callable(when)):
+            raise TypeError(f"when must be a function, not async, that returns whether to run; got {when!r:.80}")
         if join not in {"all", "any"}:
             raise ValueError(f"join must be 'all' or 'any', got {join!r}")
         names = tuple(need.name if isinstance(need, Node) else need for need in needs)

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from concurrent.futures import Future
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+async def awaited(made: Awaitable[T], name: str) -> T:
+    """Await what a method gave that should be ``async def``.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not isawaitable(made):
+        raise TypeError(f"{name} must be async def, but it returned {type(made).__name__}")
+    return await made
 
 
 class LoopThread:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 
+from .checking import check
 from .provider_errors import NotConnectedError
 from .provider_types import Completion, Delta, Prompt
 
@@ -60,6 +61,7 @@ class NgramModel:
     """
 
     def __init__(self, texts: str | Iterable[str] = (), *, order: int = 4) -> None:
+        check("order", order, int, "an int of 1 or more")
         if order < 1:
             raise ValueError(f"order must be 1 or more, got {order}")
         self.order = order
@@ -210,9 +212,13 @@ class NgramProvider:
     """
 
     def __init__(self, texts: str | Iterable[str], *, order: int = 4, seed: int = 0, delay: float = 0.0) -> None:
+        check("texts", texts, Iterable, "a str or an iterable of them")
+        check("delay", delay, int | float, "a number of seconds")
         if not 0 <= delay < float("inf"):
             raise ValueError(f"delay must be 0 seconds or more, got {delay}")
         self._texts = [texts] if isinstance(texts, str) else list(texts)
+        for text in self._texts:
+            check("texts", text, str, "a str or an iterable of them")
         self._model = NgramModel(order=order)
         self._read = self._ready = False
         self.seed = seed

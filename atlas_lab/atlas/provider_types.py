@@ -5,7 +5,7 @@ Sizes are numbers of characters, and times are seconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -98,6 +98,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         else:
             expected = "a str, a Message or several, or a Prompt"
             check("prompt", asked, Message | Iterable, expected)
+            if isinstance(asked, bytes | Mapping):
+                check("prompt", asked, Message, expected)
             said = (asked,) if isinstance(asked, Message) else tuple(asked)
             for one in said:
                 check("prompt", one, Message, expected)

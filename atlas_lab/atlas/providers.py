@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import CancelledError
-from typing import Any, NoReturn, Self, TypeVar
+from collections.abc import Iterable
+from typing import Any, NoReturn, Self
 
 from atlas_lab import EventBus, EventType
 
-from .cancelling import Cancellation, linked
+from .calls import Calls, Entry
+from .cancelling import Cancellation
 from .checking import check, check_seconds
-from .loop_thread import LoopThread
-from .provider_errors import NotConnectedError, ProviderTimeoutError, RequestCancelledError, UnknownProviderError
+from .loop_thread import awaited
+from .provider_errors import (
+    BadResponseError,
+    NotConnectedError,
+    UnknownProviderError,
+)
 from .provider_types import (
     Completion,
     Message,
@@ -24,26 +27,12 @@ from .provider_types import (
     ProviderConnected,
     ProviderCreated,
     ProviderDisconnected,
-    ProviderFailed,
     ProviderHealth,
     ProviderResponded,
 )
 from .retrying import RetryPolicy
 from .streams import ProviderStream
 from .telling import tell
-
-T = TypeVar("T")
-
-
-class _Entry:
-    """A provider that is registered."""
-
-    def __init__(self, name: str, provider: Provider) -> None:
-        self.name = name
-        self.provider = provider
-        self.connected = False
-        self.under_way: set[Cancellation] = set()
-        self.streams: set[ProviderStream] = set()
 
 
 class ProviderManager:
@@ -84,12 +73,11 @@ class ProviderManager:
         self.bus = bus
         self.retry = retry or RetryPolicy()
         self.timeout = check_seconds("timeout", timeout)
-        self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._numbers = itertools.count(1)
-        self._closed = False
-        self._loop = LoopThread("providers of atlas_lab")
-        weakref.finalize(self, self._loop.close, wait=False)
+        self._calls = Calls(bus)
+        self._lock = self._calls.lock
+        weakref.finalize(self, self._calls.loop.close, wait=False)
 
     # -- which there are
 
@@ -106,9 +94,11 @@ class ProviderManager:
         TypeError
             If it lacks a method of `Provider`.
         ValueError
-            If the name is taken.
+            If the name is taken, or empty.
         """
         check("name", name, str, "a str")
+        if not name:
+            raise ValueError("name is empty; the events of a provider are told apart by it")
         lacking = [
             method
             for method in ("connect", "disconnect", "health", "complete", "stream")
@@ -117,10 +107,10 @@ class ProviderManager:
         if lacking:
             raise TypeError(f"provider must have the methods of Provider; {type(provider).__name__} lacks {lacking[0]}")
         with self._lock:
-            self._check_open()
+            self._calls.check_open()
             if name in self._entries:
                 raise ValueError(f"a provider named {name!r} is registered already; choose another name")
-            self._entries[name] = _Entry(name, provider)
+            self._entries[name] = Entry(name, provider)
         self.bus.publish(EventType.PROVIDER_CREATED, ProviderCreated(name, type(provider).__name__), name)
 
     @property
@@ -145,7 +135,9 @@ class ProviderManager:
         if entry.connected:
             return
         began = time.perf_counter()
-        _, attempts = self._call(entry, "connect", "", entry.provider.connect, timeout, None)
+        _, attempts = self._calls.call(
+            entry, "connect", "", lambda: awaited(entry.provider.connect(), "connect"), self._limit(timeout), self.retry
+        )
         with self._lock:
             was_connected, entry.connected = entry.connected, True
         if not was_connected:
@@ -162,12 +154,12 @@ class ProviderManager:
         UnknownProviderError
             If there is none of that name.
         """
-        limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
+        limit = self._limit(timeout)
         entry = self._entry(name, "disconnect")
         if self._disconnect(entry, reason, limit):
             self.bus.publish(EventType.PROVIDER_DISCONNECTED, ProviderDisconnected(name, reason), name)
 
-    def _disconnect(self, entry: _Entry, reason: str, limit: float) -> bool:
+    def _disconnect(self, entry: Entry, reason: str, limit: float) -> bool:
         with self._lock:
             was_connected, entry.connected = entry.connected, False
             under_way, streams = list(entry.under_way), list(entry.streams)
@@ -178,9 +170,11 @@ class ProviderManager:
         if was_connected:
             began = time.perf_counter()
             try:
-                self._attempt(entry, entry.provider.disconnect, limit, Cancellation())
+                self._calls.attempt(
+                    entry, lambda: awaited(entry.provider.disconnect(), "disconnect"), limit, Cancellation()
+                )
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told
-                self._failed(entry, "disconnect", "", error, 1, None, time.perf_counter() - began)
+                self._calls.failed(entry, "disconnect", "", error, 1, None, time.perf_counter() - began)
         return was_connected
 
     def health(self, name: str, *, timeout: float | None = None) -> ProviderHealth:
@@ -191,16 +185,18 @@ class ProviderManager:
         UnknownProviderError
             If there is none of that name.
         """
-        limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
+        limit = self._limit(timeout)
         entry = self._entry(name, "health")
         began = time.perf_counter()
         try:
             if not entry.connected:
                 raise _not_connected(name)
-            detail = self._attempt(entry, entry.provider.health, limit, Cancellation())
+            detail = self._calls.attempt(
+                entry, lambda: awaited(entry.provider.health(), "health"), limit, Cancellation()
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told
             latency = time.perf_counter() - began
-            self._failed(entry, "health", "", error, 1, None, latency)
+            self._calls.failed(entry, "health", "", error, 1, None, latency)
             return ProviderHealth(name, entry.connected, False, latency, f"{type(error).__name__}: {error}")
         return ProviderHealth(name, True, True, time.perf_counter() - began, str(detail))
 
@@ -234,11 +230,18 @@ class ProviderManager:
             If the last attempt ended so.
         """
         asked = Prompt.of(prompt)
+        _check_options(retry, cancel)
         entry = self._connected(name, "request")
         request = f"{name}/{next(self._numbers)}"
         began = time.perf_counter()
-        answer, attempts = self._call(
-            entry, "request", request, lambda: entry.provider.complete(asked), timeout, cancel, retry
+        answer, attempts = self._calls.call(
+            entry,
+            "request",
+            request,
+            lambda: _completion(entry.provider, asked),
+            self._limit(timeout),
+            retry or self.retry,
+            cancel,
         )
         latency = time.perf_counter() - began
         responded = ProviderResponded(
@@ -277,7 +280,8 @@ class ProviderManager:
         UnknownProviderError, NotConnectedError
         """
         asked = Prompt.of(prompt)
-        limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
+        limit = self._limit(timeout)
+        _check_options(retry, cancel)
         entry = self._connected(name, "stream")
         cancellation = Cancellation()
         stream_id = f"{name}/{next(self._numbers)}"
@@ -292,17 +296,17 @@ class ProviderManager:
             name,
             asked,
             provider=entry.provider,
-            loop=self._loop,
+            loop=self._calls.loop,
             policy=retry or self.retry,
             timeout=limit,
             cancellation=cancellation,
             cancel=cancel,
             tell=lambda event_type, data: tell(self.bus, event_type, data, name),
-            failed=lambda *told: self._failed(entry, "stream", stream_id, *told),
+            failed=lambda *told: self._calls.failed(entry, "stream", stream_id, *told),
             ended=ended,
         )
         with self._lock:
-            self._check_open()
+            self._calls.check_open()
             entry.streams.add(stream)
             entry.under_way.add(cancellation)
         stream.start()
@@ -311,9 +315,12 @@ class ProviderManager:
     # -- the end
 
     def close(self) -> None:
-        """Cancel what runs, disconnect every provider and end the threads; a second time, do nothing."""
+        """Cancel what runs, disconnect every provider and end the threads; a second time, do nothing.
+
+        One provider after the other is disconnected, and each may take as long as the timeout of the manager.
+        """
         with self._lock:
-            closed, self._closed = self._closed, True
+            closed, self._calls.closed = self._calls.closed, True
             entries = list(self._entries.values())
         if closed:
             return
@@ -321,7 +328,7 @@ class ProviderManager:
             if self._disconnect(entry, "closed", self.timeout):
                 data = ProviderDisconnected(entry.name, "closed")
                 tell(self.bus, EventType.PROVIDER_DISCONNECTED, data, entry.name)
-        self._loop.close()
+        self._calls.loop.close()
 
     def __enter__(self) -> Self:
         return self
@@ -331,103 +338,47 @@ class ProviderManager:
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {'connected' if up else 'not connected'}" for name, up in self.providers.items())
-        return f"<ProviderManager: {'closed' if self._closed else shown or 'no provider'}>"
+        return f"<ProviderManager: {'closed' if self._calls.closed else shown or 'no provider'}>"
 
-    # -- how a call is made
+    # -- what is refused
 
-    def _call(
-        self,
-        entry: _Entry,
-        operation: str,
-        request: str,
-        make: Callable[[], Coroutine[Any, Any, T]],
-        timeout: float | None,
-        cancel: Cancellation | None,
-        retry: RetryPolicy | None = None,
-    ) -> tuple[T, int]:
-        """Make a call, with retries; return its result and the number of attempts."""
-        cancellation = Cancellation()  # of its own: what is given may be that of other calls too
-        limit = self.timeout if timeout is None else check_seconds("timeout", timeout)
-        attempts, began = 0, 0.0
-
-        def once() -> T:
-            nonlocal attempts, began
-            attempts, began = attempts + 1, time.perf_counter()
-            return self._attempt(entry, make, limit, cancellation)
-
-        def failed(error: BaseException, attempt: int, retry_in: float | None) -> None:
-            self._failed(entry, operation, request, error, attempt, retry_in, time.perf_counter() - began)
-
+    def _entry(self, name: str, operation: str) -> Entry:
         with self._lock:
-            self._check_open()
-            entry.under_way.add(cancellation)
-        try:
-            with linked(cancel, cancellation):
-                return (retry or self.retry).call(once, failed, cancellation.sleep), attempts
-        finally:
-            with self._lock:
-                entry.under_way.discard(cancellation)
-
-    def _attempt(
-        self, entry: _Entry, make: Callable[[], Coroutine[Any, Any, T]], limit: float, cancel: Cancellation
-    ) -> T:
-        cancel.check()
-        future = self._loop.submit(make())
-        try:
-            with cancel.calling(future.cancel):
-                return future.result(limit)
-        except TimeoutError:
-            if future.done() and not future.cancelled() and future.exception() is not None:
-                raise
-            raise ProviderTimeoutError(f"{entry.name} did not answer within {limit:g} s") from None
-        except CancelledError:
-            raise RequestCancelledError(cancel.reason or "the manager was closed") from None
-        finally:
-            future.cancel()  # also when an interrupt came
-
-    def _failed(
-        self,
-        entry: _Entry,
-        operation: str,
-        request: str,
-        error: BaseException,
-        attempt: int,
-        retry_in: float | None,
-        latency: float,
-    ) -> None:
-        status = getattr(error, "status", None)
-        data = ProviderFailed(
-            entry.name, operation, request, type(error).__name__, str(error),
-            status if isinstance(status, int) else None, attempt, retry_in, latency,
-        )  # fmt: skip
-        tell(self.bus, EventType.PROVIDER_ERROR, data, entry.name)
-
-    def _entry(self, name: str, operation: str) -> _Entry:
-        with self._lock:
-            self._check_open()
+            self._calls.check_open()
             entry = self._entries.get(name)
             known = ", ".join(map(repr, self._entries)) or "none is"
         if entry is None:
             error = UnknownProviderError(f"no provider is named {name!r}; registered: {known}")
-            self._refuse(_Entry(str(name), _NOBODY), operation, error)
+            self._refuse(Entry(str(name), _NOBODY), operation, error)
         return entry
 
-    def _connected(self, name: str, operation: str) -> _Entry:
+    def _connected(self, name: str, operation: str) -> Entry:
         entry = self._entry(name, operation)
         if not entry.connected:
             self._refuse(entry, operation, _not_connected(name))
         return entry
 
-    def _refuse(self, entry: _Entry, operation: str, error: Exception) -> NoReturn:
-        self._failed(entry, operation, "", error, 1, None, 0.0)
+    def _refuse(self, entry: Entry, operation: str, error: Exception) -> NoReturn:
+        self._calls.failed(entry, operation, "", error, 1, None, 0.0)
         raise error
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("this ProviderManager is closed; make another one")
+    def _limit(self, timeout: float | None) -> float:
+        return self.timeout if timeout is None else check_seconds("timeout", timeout)
 
 
 _NOBODY: Any = None
+
+
+def _check_options(retry: RetryPolicy | None, cancel: Cancellation | None) -> None:
+    check("retry", retry, RetryPolicy | None, "a RetryPolicy or None")
+    check("cancel", cancel, Cancellation | None, "a Cancellation or None")
+
+
+async def _completion(provider: Provider, asked: Prompt) -> Completion:
+    answer = await awaited(provider.complete(asked), "complete")
+    if not isinstance(answer, Completion):
+        raise BadResponseError(f"complete must return a Completion, got {type(answer).__name__}")
+    return answer
 
 
 def _not_connected(name: str) -> NotConnectedError:

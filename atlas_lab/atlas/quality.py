@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from atlas_lab import MissingExtraError
 
+from .checking import check
 from .knowledge import KnowledgeBase
 from .questions import Question
 
@@ -16,7 +17,9 @@ except ImportError as error:
 
 
 def retrieval_quality(knowledge: KnowledgeBase, questions: Iterable[Question], *, k: int = 10) -> pd.DataFrame:
-    """Return at which rank the answer to each question is found; ``(frame["rank"] <= 5).mean()`` is recall@5.
+    """Return at which rank the answer to each question is found: recall@5 is ``frame["rank"].le(5).fillna(False).mean()``.
+
+    Without the ``fillna``, questions that found no answer would not count.
 
     Parameters
     ----------
@@ -38,6 +41,11 @@ def retrieval_quality(knowledge: KnowledgeBase, questions: Iterable[Question], *
         first    str     what was found first; missing if nothing was
         ======== ======= =======================================================
 
+    Raises
+    ------
+    TypeError
+        If `knowledge` is no KnowledgeBase, or a question no `Question`.
+
     Examples
     --------
     >>> from atlas_lab import EventBus
@@ -45,10 +53,12 @@ def retrieval_quality(knowledge: KnowledgeBase, questions: Iterable[Question], *
     >>> knowledge = KnowledgeBase(EventBus())
     >>> _ = knowledge.add_documents(stdlib_docstrings(["textwrap"]))
     >>> retrieval_quality(knowledge, [Question("same indentation off all lines", ("textwrap.dedent",))])["rank"].tolist()
-    [2]
+    [1]
     """
+    check("knowledge", knowledge, KnowledgeBase, "a KnowledgeBase")
     rows = []
     for question in questions:
+        check("questions", question, Question, "an iterable of Question")
         hits = knowledge.retrieve(question.text, k)
         best = next((hit for hit in hits if hit.document.id in question.answers), None)
         first = hits[0].document.id if hits else None

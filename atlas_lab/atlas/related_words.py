@@ -4,41 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .documents import terms_of
+from .terms import terms_of
 
 _GROUPS = """
+accurate exact precise precision
 adjacent consecutive neighbouring successive overlapping
+again repeat times
+alike similar similarity
 append add extend insert
 ask prompt
+ast tree
 begin start
+bell gaussian normal
 big large great
 biggest largest maximum max
+bounded limited
+byte octet
+cancelled aborted interrupted
 char letter character
 check test verify
 checksum hash digest
 choose choice pick select
 cleanup exit termination
 combine combination product
+combine merge unite
+compress pack zip
+concurrent parallel simultaneous
+condition predicate
 convert transform turn
 copy duplicate clone
 create make build construct
+current present working
+date datetime moment time
 dict dictionary mapping
 directory folder dir
+discard drop omit skip
+dummy fake mock pretend
 element item value entry member
 end finish exit terminate stop
+env environment
+equal identical same
 error exception
 every each all
 execute run
+exit leave quit
 fallback default
 fast quick
+final last
 find search locate look
+fraction ratio rational
 function callable
 get return fetch retrieve
+guard protect shield
+hex hexadecimal sixteen
+hide suppress
 ignore suppress
+interpreter program script
 join glue concatenate chain
 keep store save
+kill terminate
 later delay after
 length size long
+likely probability weight
 list sequence iterable
 memoize remember cache
 memory size byte
@@ -68,6 +95,7 @@ unique distinct identifier uuid
 uppercase upper
 url address
 wait pause sleep block
+warn warning
 web url internet http
 whole entire recursive tree
 """

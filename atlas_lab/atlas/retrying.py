@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from atlas_lab import MissingExtraError
 
+from .checking import check
+
 try:
     import tenacity
 except ImportError as error:
@@ -33,8 +35,8 @@ class RetryPolicy:
 
     Raises
     ------
-    ValueError
-        If a number is out of range.
+    TypeError, ValueError
+        If a number is none, or out of range.
 
     Examples
     --------
@@ -50,9 +52,11 @@ class RetryPolicy:
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
+        check("attempts", self.attempts, int, "an int of 1 or more")
         if self.attempts < 1:
             raise ValueError(f"attempts must be 1 or more, got {self.attempts}")
         for name in ("first_wait", "longest_wait", "jitter"):
+            check(name, getattr(self, name), int | float, "a number of seconds")
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be 0 seconds or more, got {getattr(self, name)}")
 

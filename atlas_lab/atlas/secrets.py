@@ -36,13 +36,15 @@ class EnvironmentSecret:
             If the variable is not set, or holds what no HTTP header can hold. The message does not say what.
         """
         value = os.environ.get(self.variable, "").strip()
-        if not value:
-            raise NotConnectedError(f"the environment variable {self.variable} is not set; set it to the API key")
-        if not (value.isascii() and value.isprintable() and " " not in value):
+        if value.isascii() and value.isprintable() and value and " " not in value:
+            return value
+        is_set = bool(value)
+        del value  # a traceback can show the local variables of each frame
+        if is_set:
             raise NotConnectedError(
                 f"the environment variable {self.variable} holds no API key: it has spaces or signs"
             )
-        return value
+        raise NotConnectedError(f"the environment variable {self.variable} is not set; set it to the API key")
 
     def hide(self, text: str) -> str:
         """Return a text without the secret."""

@@ -29,7 +29,8 @@ def service_metrics(events: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     events : DataFrame, one row per event
-        As ``to_frame(bus, data="expand")`` gives it.
+        As ``to_frame(bus, data="expand")`` gives it. Where several services are on a bus, those of one have its name as
+        ``source``.
 
     Returns
     -------

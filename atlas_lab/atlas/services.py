@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Self, TypeAlias
 
-import msgspec
-
 from atlas_lab import EventBus, EventType, MissingExtraError
 
 from .checking import check, check_seconds
+from .checks import Check, RunningCheck
+from .system_events import SystemHealth, SystemInit, SystemMetric, SystemShutdown
 from .telling import tell
 
 try:
@@ -26,71 +26,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("psutil", "atlas") from error
 
-_SOURCE = "services"
-
-
-class SystemInit(msgspec.Struct, frozen=True):
-    """Payload of SYSTEM_INIT: what is started where."""
-
-    name: str
-    pid: int
-    python: str
-    platform: str
-    cpus: int
-    interval: float
-
-
-class SystemHealth(msgspec.Struct, frozen=True):
-    """Payload of SYSTEM_HEALTH: what one check found.
-
-    Attributes
-    ----------
-    check : str
-    healthy : bool
-    detail : str
-        What the check returned or raised.
-    latency : float, seconds
-    tick : int
-        Number of the round, from 1.
-    """
-
-    check: str
-    healthy: bool
-    detail: str
-    latency: float
-    tick: int
-
-
-class SystemMetric(msgspec.Struct, frozen=True):
-    """Payload of SYSTEM_METRIC: one number at one moment.
-
-    Attributes
-    ----------
-    metric : str
-        Such as ``process.memory``.
-    value : float
-    unit : str
-        "bytes", "%", "threads", "events", "events/s" and so on.
-    tick : int
-        Number of the round, from 1.
-    """
-
-    metric: str
-    value: float
-    unit: str
-    tick: int
-
-
-class SystemShutdown(msgspec.Struct, frozen=True):
-    """Payload of SYSTEM_SHUTDOWN: why it ended ("closed", "exit" of the interpreter, or an error), and after how long."""
-
-    name: str
-    reason: str
-    uptime: float
-    ticks: int
-
-
-Check: TypeAlias = Callable[[], object]
 Metric: TypeAlias = Callable[[], float]
 
 
@@ -101,30 +36,11 @@ def _of_user(name: str, function: Metric, unit: str) -> list[_Told]:
     return [(name, float(function()), unit)]
 
 
-class _Running:
-    """A check that is under way in a thread of its own, so that one that hangs holds up nothing else."""
-
-    def __init__(self, function: Check, name: str) -> None:
-        self.began = time.perf_counter()
-        self.outcome: tuple[bool, str] | None = None
-        self.latency = 0.0
-        context = contextvars.copy_context()
-        self._function = function
-        self._thread = threading.Thread(target=context.run, args=(self._run,), name=f"check {name}", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            found = self._function()
-            outcome = (found is not False, "" if found is None or isinstance(found, bool) else str(found))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the check found it
-            outcome = (False, f"{type(error).__name__}: {error}")
-        self.latency = time.perf_counter() - self.began
-        self.outcome = outcome
-
-    def wait(self, seconds: float) -> bool:
-        self._thread.join(seconds)
-        return self._thread.ident is not None and not self._thread.is_alive()
+_OF_PROCESS: dict[str, tuple[str, Callable[[psutil.Process], float]]] = {
+    "cpu": ("%", lambda process: process.cpu_percent()),
+    "memory": ("bytes", lambda process: process.memory_info().rss),
+    "threads": ("threads", lambda process: process.num_threads()),
+}
 
 
 class CoreServices:
@@ -133,7 +49,7 @@ class CoreServices:
     Parameters
     ----------
     bus : EventBus
-        Gets SYSTEM_INIT, SYSTEM_HEALTH, SYSTEM_METRIC and SYSTEM_SHUTDOWN, with "services" as source. Their payloads are
+        Gets SYSTEM_INIT, SYSTEM_HEALTH, SYSTEM_METRIC and SYSTEM_SHUTDOWN, with `name` as source. Their payloads are
         the classes `SystemInit` and so on.
     interval : float, seconds, default 5
         From one round of checks and metrics to the next.
@@ -141,14 +57,16 @@ class CoreServices:
         More can be added with `add_check`.
     check_timeout : float, seconds, default 5
         A check that takes longer is not healthy, and is not called again while it hangs.
-    name : str, default "atlas"
+    name : str, default "services"
+        Tells several on one bus apart.
 
     Notes
     -----
     SYSTEM_SHUTDOWN also comes when the interpreter exits without `close`, after the main program has ended and while
     handlers can still write. A process that is killed cannot tell.
 
-    The events of the services count among those of the bus.
+    The events of the services count among those of the bus. A number that the system refuses to give is told as a check
+    that is not healthy, ``metric process.memory`` for example, and the others come all the same.
 
     Examples
     --------
@@ -170,10 +88,11 @@ class CoreServices:
         interval: float = 5.0,
         checks: Mapping[str, Check] | None = None,
         check_timeout: float = 5.0,
-        name: str = "atlas",
+        name: str = "services",
     ) -> None:
         check("bus", bus, EventBus, "an EventBus")
         check("name", name, str, "a str")
+        check("checks", checks, Mapping | None, "a mapping of names to callables")
         self.bus = bus
         self.name = name
         self.interval = check_seconds("interval", interval)
@@ -181,10 +100,10 @@ class CoreServices:
         self._lock = threading.Lock()
         self._checks: dict[str, Check] = {}
         self._metrics: dict[str, tuple[Metric, str]] = {}
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, RunningCheck] = {}
         self._ticks = itertools.count(1)
         self._tick = 0
-        self._process = psutil.Process()
+        self._process: psutil.Process | None = None
         self._before = (time.perf_counter(), bus.stats())
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -239,7 +158,7 @@ class CoreServices:
         cpus = os.cpu_count() or 0
         init = SystemInit(self.name, self._pid, platform.python_version(), sys.platform, cpus, self.interval)
         try:
-            self.bus.publish(EventType.SYSTEM_INIT, init, _SOURCE)
+            self.bus.publish(EventType.SYSTEM_INIT, init, self.name)
         finally:
             self._thread.start()
         return self
@@ -262,7 +181,10 @@ class CoreServices:
             checks, metrics = dict(self._checks), dict(self._metrics)
         health = self._check_all(checks, tick)
         measured = []
-        sources = {"process": self._of_process, "bus": self._of_bus}
+        sources: dict[str, Callable[[], list[_Told]]] = {
+            f"process.{name}": partial(self._of_process, name, *how) for name, how in _OF_PROCESS.items()
+        }
+        sources["bus"] = self._of_bus
         sources |= {name: partial(_of_user, name, *metric) for name, metric in metrics.items()}
         for name, source in sources.items():
             began = time.perf_counter()
@@ -274,9 +196,9 @@ class CoreServices:
         if self._stop.is_set():  # a round that comes after the shutdown is none
             return [], []
         for found in health:
-            tell(self.bus, EventType.SYSTEM_HEALTH, found, _SOURCE)
+            tell(self.bus, EventType.SYSTEM_HEALTH, found, self.name)
         for metric in measured:
-            tell(self.bus, EventType.SYSTEM_METRIC, metric, _SOURCE)
+            tell(self.bus, EventType.SYSTEM_METRIC, metric, self.name)
         return health, measured
 
     def _check_all(self, checks: dict[str, Check], tick: int) -> list[SystemHealth]:
@@ -285,7 +207,7 @@ class CoreServices:
             for name, function in checks.items():
                 hanging = self._running.get(name)
                 begun[name] = self._running[name] = (
-                    _Running(function, name) if hanging is None or hanging.outcome is not None else hanging
+                    RunningCheck(function, name) if hanging is None or hanging.outcome is not None else hanging
                 )
         ends = time.perf_counter() + self.check_timeout
         found = []
@@ -300,14 +222,10 @@ class CoreServices:
                 found.append(SystemHealth(name, False, f"no answer in {latency:.1f} s", latency, tick))
         return found
 
-    def _of_process(self) -> list[_Told]:
-        process = self._process
-        with process.oneshot():
-            return [
-                ("process.cpu", process.cpu_percent(), "%"),
-                ("process.memory", float(process.memory_info().rss), "bytes"),
-                ("process.threads", float(process.num_threads()), "threads"),
-            ]
+    def _of_process(self, name: str, unit: str, measure: Callable[[psutil.Process], float]) -> list[_Told]:
+        if self._process is None:
+            self._process = psutil.Process()  # a sandbox may refuse it
+        return [(f"process.{name}", float(measure(self._process)), unit)]
 
     def _of_bus(self) -> list[_Told]:
         now, stats = time.perf_counter(), self.bus.stats()
@@ -347,7 +265,7 @@ class CoreServices:
         if self._started is not None:
             uptime = time.perf_counter() - self._started
             shutdown = SystemShutdown(self.name, reason, uptime, self._tick)
-            tell(self.bus, EventType.SYSTEM_SHUTDOWN, shutdown, _SOURCE)
+            tell(self.bus, EventType.SYSTEM_SHUTDOWN, shutdown, self.name)
 
     def _exit(self) -> None:
         if os.getpid() == self._pid:  # a fork is another process, which was not started here

@@ -19,6 +19,11 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 class ServerSentEvents:
     r"""Collects bytes as they come, and gives the data of the events that are complete.
 
+    Attributes
+    ----------
+    seen : bool
+        Whether there was one.
+
     Examples
     --------
     >>> from atlas_lab.atlas.sse import ServerSentEvents
@@ -32,6 +37,7 @@ class ServerSentEvents:
         self._data: list[str] = []
         self._size = 0
         self._first = True
+        self.seen = False
 
     def feed(self, piece: bytes) -> list[str]:
         """Return the data of the events that end in `piece`.
@@ -56,6 +62,7 @@ class ServerSentEvents:
             self._first, line = False, line.removeprefix(b"\xef\xbb\xbf")
         if not line:
             data, self._data, self._size = self._data, [], 0
+            self.seen = self.seen or bool(data)
             return "\n".join(data) if data else None
         field, _, value = line.partition(b":")
         if field == b"data":

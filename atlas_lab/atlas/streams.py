@@ -7,16 +7,17 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from enum import Enum
+from inspect import iscoroutine
 from typing import TypeVar
 
 from atlas_lab import EventType
 
 from .cancelling import Cancellation, linked
 from .loop_thread import LoopThread
-from .provider_errors import ProviderTimeoutError, RequestCancelledError
+from .provider_errors import BadResponseError, ProviderTimeoutError, RequestCancelledError
 from .provider_types import (
     Delta,
     Prompt,
@@ -222,7 +223,7 @@ class ProviderStream:
         def once() -> tuple[AsyncIterator[Delta], Delta | None]:
             nonlocal began
             began = time.perf_counter()
-            pieces = self._source.stream(self.prompt)
+            pieces = _iterator(self._source.stream(self.prompt))
             try:
                 return pieces, self._next(pieces)
             except BaseException:
@@ -313,8 +314,21 @@ class ProviderStream:
         return time.perf_counter() - moment
 
 
+def _iterator(pieces: object) -> AsyncIterator[Delta]:
+    if isinstance(pieces, AsyncIterable):
+        return aiter(pieces)
+    if iscoroutine(pieces):
+        pieces.close()
+    raise TypeError(
+        f"stream must be an async generator (async def with yield), but it returned {type(pieces).__name__}"
+    )
+
+
 async def _next_of(pieces: AsyncIterator[Delta]) -> Delta | None:
     try:
-        return await anext(pieces)
+        delta = await anext(pieces)
     except StopAsyncIteration:
         return None
+    if not isinstance(delta, Delta):
+        raise BadResponseError(f"stream must give instances of Delta, got {type(delta).__name__}")
+    return delta

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from atlas_lab import BusClosedError, Event, EventBus, EventType, new_event_id
 
 from .causes import Causes
+from .checking import check
 from .graphs import GraphError, Node, Workflow
 from .workflow_events import WorkflowFailed
 from .workflow_history import as_declared, recorded_run
@@ -61,6 +62,9 @@ class WorkflowEngine:
             raise TypeError(f"bus must be an EventBus, got {type(bus).__name__}")
         if executor is not None and not isinstance(executor, Executor):
             raise TypeError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+        check("workers", workers, int, "an int of 1 or more")
+        if workers < 1:
+            raise ValueError(f"workers must be 1 or more, got {workers}")
         self._bus = bus
         self._own = ThreadPoolExecutor(workers, thread_name_prefix="workflow") if executor is None else None
         self._executor: Executor = executor or self._own  # type: ignore[assignment]  # one of the two is there
@@ -74,7 +78,7 @@ class WorkflowEngine:
                 EventType.WORKFLOW_ERROR,
             ],
         )
-        self._runs: dict[WorkflowRun, threading.Thread] = {}
+        self._runs: dict[WorkflowRun, threading.Thread | None] = {}  # None: in the thread that asked for it
         self._lock = threading.Lock()
         self._closed = False
 
@@ -111,7 +115,12 @@ class WorkflowEngine:
         ------
         GraphError
             If the graph or the inputs cannot be run.
+        TypeError
+            If an argument is not as described.
         """
+        check("workflow", workflow, Workflow, "a Workflow")
+        check("inputs", inputs, Mapping | None, "a mapping of names to values")
+        check("run", run, str | None, "a str")
         name = new_event_id() if run is None else run
         return self._start(workflow, dict(inputs or {}), name)
 
@@ -127,7 +136,7 @@ class WorkflowEngine:
         Parameters
         ----------
         workflow : Workflow
-            The same as before.
+            With the same nodes and needs as before. Their functions may be others, such as one that was mended.
         events : bus, history, iterable of Event, DataFrame, or path
             As in `recorded_run`.
         run : str, optional
@@ -144,6 +153,7 @@ class WorkflowEngine:
         WorkflowError, WorkflowCancelledError
             As in `run`.
         """
+        check("workflow", workflow, Workflow, "a Workflow")
         recorded = recorded_run(events, workflow.name, run)
         try:
             if recorded.graph != workflow.graph:
@@ -165,23 +175,40 @@ class WorkflowEngine:
         }
         return self._wait(self._start(workflow, recorded.inputs, recorded.run, results, recorded.skipped))
 
-    def execute_node(self, node: Node[T], *values: object, workflow: str = "", run: str = "") -> T | None:
-        """Run one node by itself, with its condition, retries and timeout, and return its result; None if skipped.
+    def execute_node(
+        self, node: Node[T] | Callable[..., T], *values: object, workflow: str = "", run: str = ""
+    ) -> T | None:
+        """Run one node by itself, on values that you give, and return its result.
 
-        Its events are WORKFLOW_NODE_ENTERED and WORKFLOW_NODE_EXITED, and WORKFLOW_ERROR if it fails.
+        It is run as in a workflow: on the executor, with its condition, retries and timeout, and told by
+        WORKFLOW_NODE_ENTERED and WORKFLOW_NODE_EXITED, and by WORKFLOW_ERROR if it fails. No other node is run, and
+        there is nothing to resume. That is the way to try a node before its workflow is complete, or to see any single
+        step on the bus.
 
         Parameters
         ----------
-        node : Node
+        node : Node, or callable
+            A node of any workflow, or a function, which is run as a node of its name.
         *values : object
-            In place of what it needs.
+            What the node is called with, one value for each of its needs.
         workflow, run : str, optional
             What its events say; by default the name of the node.
+
+        Returns
+        -------
+        object
+            What the node returned; None if its condition was not met.
 
         Raises
         ------
         WorkflowError
-            If it failed.
+            If it failed; its own error is the ``__cause__``.
+        WorkflowCancelledError
+            If the engine was closed meanwhile.
+        GraphError
+            If the number of values is not that of its needs.
+        TypeError
+            If `node` is neither a node nor callable.
 
         Examples
         --------
@@ -190,18 +217,28 @@ class WorkflowEngine:
         >>> flow = Workflow("count", inputs={"text": str})
         >>> words = flow.add(str.split, "text", name="words")
         >>> with WorkflowEngine(EventBus()) as engine:
-        ...     engine.execute_node(words, "to be")
-        ['to', 'be']
+        ...     engine.execute_node(words, "to be"), engine.execute_node(max, 3, 4)
+        (['to', 'be'], 4)
         """
+        if not isinstance(node, Node):
+            if not callable(node):
+                raise TypeError(f"node must be a Node, as Workflow.add returns it, or callable, got {node!r:.80}")
+            node = Workflow("alone").add(node, *(f"value {place}" for place in range(1, len(values) + 1)))
         if len(values) != len(node.needs):
-            raise GraphError(f"node {node.name!r} needs {', '.join(node.needs)}, got {len(values)} values")
+            needs = ", ".join(node.needs) or "nothing"
+            raise GraphError(f"node {node.name!r} needs {len(node.needs)} values ({needs}), got {len(values)}")
         alone = Workflow(workflow or node.name, inputs=dict.fromkeys(node.needs, Any))
         alone.nodes[node.name] = node
         inputs = dict(zip(node.needs, values, strict=True))
+        made = WorkflowRun(alone, run or node.name, inputs, self._executor, self._causes, whole=False)
         with self._lock:
             self._check_open()
-        made = WorkflowRun(alone, run or node.name, inputs, self._executor, self._causes, whole=False)
-        made.drive()
+            self._runs[made] = None
+        try:
+            made.drive()
+        finally:
+            with self._lock:
+                del self._runs[made]
         result: T | None = made.result().get(node.name)
         return result
 
@@ -218,9 +255,12 @@ class WorkflowEngine:
         deadline = time.monotonic() + timeout
         for run in runs:
             run.cancel()
-        for thread in runs.values():
-            if thread is not threading.current_thread():
-                thread.join(max(deadline - time.monotonic(), 0.0))
+        for run, thread in runs.items():
+            left = max(deadline - time.monotonic(), 0.0)
+            if thread is None:
+                run.wait(left)
+            elif thread is not threading.current_thread():
+                thread.join(left)
         self._causes.close()
         if self._own is not None:
             self._own.shutdown(wait=False, cancel_futures=True)

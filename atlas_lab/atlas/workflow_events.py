@@ -119,16 +119,21 @@ class WorkflowError(AtlasLabError, RuntimeError):
     workflow, run : str
     node : str or None
     problem : str
+    whole : bool
+        Whether it was a run of the workflow, which can be resumed; not one node by itself.
     """
 
-    def __init__(self, workflow: str, run: str, node: str | None, problem: str) -> None:
+    def __init__(self, workflow: str, run: str, node: str | None, problem: str, whole: bool = True) -> None:
         self.workflow = workflow
         self.run = run
         self.node = node
         self.problem = problem
-        super().__init__(workflow, run, node, problem)
+        self.whole = whole
+        super().__init__(workflow, run, node, problem, whole)
 
     def __str__(self) -> str:
+        if not self.whole:
+            return f"node {self.node!r} failed: {self.problem}"
         place = f"node {self.node!r} of " if self.node else ""
         return (
             f"{place}workflow {self.workflow!r} failed: {self.problem}. What is finished is in the events: "

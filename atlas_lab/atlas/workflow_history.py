@@ -8,6 +8,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 from atlas_lab import DataError, Event, EventBus, EventType, PayloadTypeError
 
+from .checking import check
 from .workflow_events import WorkflowNodeExited, WorkflowStarted
 
 if TYPE_CHECKING:
@@ -140,7 +142,10 @@ class Checkpoint:
     """Keeps the events of workflows in a Parquet file, from which another process can resume after this one is killed.
 
     The file is replaced as a whole when a run starts and ends and when a node is over, so it is complete at any moment.
-    Give each process that resumes the same path: a run brings its earlier results along in its first event.
+    A file that is there already is gone on with: no run in it is lost.
+
+    A file holds plain data. What a node gives comes back as what its function is declared to return; where nothing is
+    declared, a tuple or set comes back as a list, and an object with fields as a dict.
 
     Parameters
     ----------
@@ -149,6 +154,10 @@ class Checkpoint:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such folder.
+    DataError
+        If the file that is there is damaged, or none of this kind.
     PayloadTypeError
         In the handler, and so as HANDLER_ERROR: a result that no file can hold. It is left out, and its node is run
         again by who resumes.
@@ -172,18 +181,30 @@ class Checkpoint:
     """
 
     def __init__(self, bus: EventBus, path: str | os.PathLike[str]) -> None:
-        from atlas_lab import to_frame, write_parquet  # noqa: PLC0415 - both need pandas
+        from atlas_lab import read_parquet, replay, to_frame, write_parquet  # noqa: PLC0415 - they need pandas
 
+        check("bus", bus, EventBus, "an EventBus")
+        check("path", path, str | os.PathLike, "a path")
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"path is in {str(folder)!r}, which is no folder; make it first")
         self.path = path
         self._to_frame = to_frame
         self._write = write_parquet
         self._events: list[Event[Any]] = []
+        if Path(path).exists():
+            with EventBus(history_limit=None) as earlier:
+                replay(read_parquet(path), earlier, progress=False)
+            self._events += earlier.history
         self._lock = threading.Lock()
         self._subscription = bus.subscribe(_WORKFLOW, self._keep)
 
     def close(self) -> None:
         """Keep no more events."""
         self._subscription.unsubscribe()
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {os.fspath(self.path)!r}: {len(self._events)} events>"
 
     def __enter__(self) -> Self:
         return self
@@ -213,6 +234,7 @@ class Checkpoint:
 
 def _rows(events: Any) -> Iterator[tuple[int, str, Any]]:
     """Give the number, the type's name and the payload of each event of a workflow."""
+    check("events", events, EventBus | Iterable | os.PathLike, "a bus, a history, events, a frame or a path")
     if isinstance(events, str | os.PathLike):
         from atlas_lab import read_parquet  # noqa: PLC0415 - it needs pandas
 
@@ -223,8 +245,13 @@ def _rows(events: Any) -> Iterator[tuple[int, str, Any]]:
         pairs: Iterable[tuple[str, Any]] = zip(events["type"], events["data"], strict=True)
     else:
         history = events.history if isinstance(events, EventBus) else events
-        pairs = ((event.type_name, event.data) for event in history)
+        pairs = (_pair(event) for event in history)
     return ((row, name, data) for row, (name, data) in enumerate(pairs) if str(name).startswith("WORKFLOW_"))
+
+
+def _pair(event: Any) -> tuple[str, Any]:
+    check("events", event, Event, "instances of Event, a frame or a path")
+    return event.type_name, event.data
 
 
 def _payload(data: Any, kind: type[T], row: int, name: str) -> T:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextvars import Context
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from atlas_lab import EventType
 
@@ -74,6 +74,7 @@ class WorkflowRun:
         self._failure: BaseException | None = None
         self._failed_node: str | None = None
         self._last: Context | None = None
+        self._to_end = False
         self._over = threading.Event()
 
     def result(self, timeout: float | None = None) -> dict[str, Any]:
@@ -88,16 +89,36 @@ class WorkflowRun:
         TimeoutError
             If it is not over after `timeout` seconds; it goes on.
         """
-        if not self._over.wait(timeout):
+        if not self.wait(timeout):
             raise TimeoutError(f"workflow {self.workflow.name!r} is not over after {timeout:g} s; it goes on")
         if self._failure is not None:
             raise self._failure
         return self.results
 
-    def __getitem__(self, node: Node[T]) -> T:
-        """Return the result of a node that has completed."""
-        result: T = self.results[node.name]
-        return result
+    @overload
+    def __getitem__(self, node: Node[T]) -> T: ...
+
+    @overload
+    def __getitem__(self, node: str) -> Any: ...
+
+    def __getitem__(self, node: Node[Any] | str) -> Any:
+        """Return the result of a node, given itself or its name.
+
+        Raises
+        ------
+        KeyError
+            If there is none: it has not completed, was skipped, or is not known.
+        """
+        name = node if isinstance(node, str) else node.name
+        if name not in self.results:
+            how = "was skipped" if name in self.skipped else f"has no result in a run that is {self.state}"
+            what = f"node {name!r} {how}" if name in self.workflow.nodes else f"there is no node {name!r}"
+            raise KeyError(f"{what}; results: {', '.join(self.results) or 'none'}")
+        return self.results[name]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, and return whether it has come."""
+        return self._over.wait(timeout)
 
     @property
     def done(self) -> bool:
@@ -106,6 +127,7 @@ class WorkflowRun:
 
     def cancel(self) -> None:
         """End the run at once. No node is begun any more; those under way are told (`is_cancelled`) and left alone."""
+        self._to_end = True
         self._inbox.put(self._cancel)
 
     def __repr__(self) -> str:
@@ -116,7 +138,7 @@ class WorkflowRun:
         began = time.monotonic()
         try:
             self._begin()
-            while self._flying or self._retries:
+            while self._flying or self._retries or (self._to_end and self._sorter.is_active() and not self._failure):
                 self._step()
             self._conclude(time.monotonic() - began)
         except BaseException as error:  # from the bus: it is closed, or strict, or a middleware fails
@@ -141,11 +163,11 @@ class WorkflowRun:
         """Begin the nodes that are ready now."""
         if self._failure is None:
             self._last = cause
-        while ready := self._sorter.get_ready() if self._failure is None else ():
+        while ready := self._sorter.get_ready() if self._failure is None and not self._to_end else ():
             for name in ready:
                 if name in self.results or name in self.skipped:
                     self._sorter.done(name)
-                elif self._failure is None:
+                elif self._failure is None and not self._to_end:
                     self._enter(self.workflow.nodes[name], cause)
 
     def _enter(self, node: Node[Any], cause: Context | None) -> None:
@@ -277,7 +299,13 @@ class WorkflowRun:
         problem = "unknown" if error is None else _described(error)
         if isinstance(error, BrokenExecutor):
             problem = f"a worker died, or the executor is broken; make a new one ({problem})"
-        failure = WorkflowError(self.workflow.name, self.name, node, problem)
+        elif type(error).__name__ == "KilledWorker":  # of dask.distributed, whose cluster lives on
+            problem = f"a worker died, which the node may have brought about ({problem})"
+        elif "pickle" in problem.lower() or "local object" in problem:  # as different versions of Python put it
+            problem = (
+                f"what goes to another process is sent there by pickle: define it at the top of a module ({problem})"
+            )
+        failure = WorkflowError(self.workflow.name, self.name, node, problem, self._whole)
         failure.__cause__ = error
         self._failure = failure
         self._failed_node = node

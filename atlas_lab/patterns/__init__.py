@@ -36,11 +36,11 @@ if _TYPE_CHECKING:
     from .interpreting import Program as Program
     from .interpreting import UndoError as UndoError
     from .partitioning import Partitioner as Partitioner
-    from .partitioning import map_reduce as map_reduce
-    from .partitioning import split as split
+    from .past import Snapshot as Snapshot
+    from .planning import map_reduce as map_reduce
+    from .planning import split as split
     from .projection import Projected as Projected
     from .projection import Projection as Projection
-    from .projection import Snapshot as Snapshot
     from .recorded_effects import ReplayError as ReplayError
     from .reducing import ReducerError as ReducerError
     from .schedule_plots import plot_schedule as plot_schedule
@@ -67,8 +67,10 @@ _LAZY = {
         "Command", "Effect", "EffectError", "EffectFailedError", "EffectRefusedError",
         "Performer", "Program", "UndoError",
     ),
-    "partitioning": ("Partitioner", "map_reduce", "split"),
-    "projection": ("Projected", "Projection", "Snapshot"),
+    "partitioning": ("Partitioner",),
+    "past": ("Snapshot",),
+    "planning": ("map_reduce", "split"),
+    "projection": ("Projected", "Projection"),
     "recorded_effects": ("ReplayError",),
     "reducing": ("ReducerError",),
     "schedule_plots": ("plot_schedule", "plot_speedup"),
@@ -81,6 +83,8 @@ _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "__all__":  # asked for by ``from .. import *`` and by help()
+        return sorted(_MODULE_OF)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - only who asks for a lazy name pays for it

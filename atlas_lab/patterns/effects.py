@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from threading import Lock
 from time import perf_counter
 from typing import Any, Literal, Self
@@ -22,11 +21,14 @@ from .interpreting import (
     Program,
     UndoError,
     advance,
+    check_unused,
     name_of,
     program_name,
 )
 from .recorded_effects import ReplayError, recorded_effects
+from .requests import Request, under_way
 from .sources import Source
+from .undoing import undo_effects
 
 Mode = Literal["perform", "dry run", "replay"]
 
@@ -98,6 +100,8 @@ class EffectSystem:
     ) -> None:
         if not isinstance(bus, EventBus):
             raise TypeError(f"bus must be an EventBus or a scope of one, got {type(bus).__name__}")
+        if not isinstance(performers, Mapping):
+            raise TypeError(f"performers must be a mapping of effects to what performs them, got {performers!r:.80}")
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, got {name!r:.80}")
         if refuse is not None and not callable(refuse):
@@ -128,6 +132,8 @@ class EffectSystem:
 
         Raises
         ------
+        TypeError, ValueError
+            If `program` is no generator, or one that was run before.
         Exception
             Whatever the program raises, once COMMAND_FAILED was published. An effect that failed or was refused is an
             `EffectFailedError` or `EffectRefusedError` inside the program, which may catch it.
@@ -174,21 +180,27 @@ class EffectSystem:
         Raises
         ------
         LookupError
-            If there is no such run.
+            If there is no such run, or effects of it are no longer among the events.
         ReplayError
-            If the program asks for another effect than the recorded one did, or for more.
+            If the program asks for another effect than the recorded one did, for more, or for fewer.
         """
         record = recorded_effects(source, program_name(program), run)
-        return self._run(program, "replay", record.interpret, "keep")
+        return self._run(program, "replay", record.interpret, "keep", record.check_end)
 
     def close(self) -> None:
         """Perform nothing any more. Calling it again does nothing."""
         self._subscription.unsubscribe()
 
     def _run(
-        self, program: Program, mode: Mode, interpret: Callable[[Effect, int], object], on_failure: str
+        self,
+        program: Program,
+        mode: Mode,
+        interpret: Callable[[Effect, int], object],
+        on_failure: str,
+        check_end: Callable[[int], None] | None = None,
     ) -> Command:
         name = program_name(program)
+        check_unused(program)
         with self._lock:
             self._runs += 1
             command = Command(self, name, f"{self.name}/{name}-{self._runs}", mode)
@@ -199,6 +211,8 @@ class EffectSystem:
                 effect = advance(program, answer, error)
                 if not isinstance(effect, Effect):
                     command.result = effect.value
+                    if check_end is not None:
+                        check_end(len(command.done))
                     break
                 answer, error = None, None
                 try:
@@ -217,13 +231,13 @@ class EffectSystem:
     def _request(self, command: Command, effect: Effect, interpret: Callable[[Effect, int], object]) -> object:
         """Publish what a program asks for, and return the result that the interpreter gave while it was handled."""
         number = len(command.done) + 1
-        request = _Request(self, command, number, effect, interpret)
+        request = Request(self, command, number, effect, interpret)
         asked = EffectRequested(command.run, number, name_of(effect), effect, command.mode)
-        token = _under_way.set(request)
+        token = under_way.set(request)
         try:
             self._bus.publish(EventType.EFFECT_REQUESTED, asked, source=self.name)
         finally:
-            _under_way.reset(token)
+            under_way.reset(token)
         if request.told is None:
             reason = (
                 "its request was not handed on: a middleware dropped it, the system is closed, or the program runs inside "
@@ -236,7 +250,7 @@ class EffectSystem:
         return request.result
 
     def _on_requested(self, event: Event[Any]) -> None:
-        request, asked = _under_way.get(), event.data
+        request, asked = under_way.get(), event.data
         # Requests that another system published, or that are replayed, are not for this one.
         if request is None or request.system is not self or request.told is not None:
             return
@@ -259,7 +273,7 @@ class EffectSystem:
             request.error = failure
         self._answer(request, outcome, told, self._timer() - began)
 
-    def _answer(self, request: _Request, outcome: str, told: str | None, seconds: float = 0.0) -> None:
+    def _answer(self, request: Request, outcome: str, told: str | None, seconds: float = 0.0) -> None:
         command, effect = request.command, request.effect
         failed = request.error.error_type if isinstance(request.error, EffectFailedError) else None
         request.told = EffectCompleted(
@@ -293,7 +307,7 @@ class EffectSystem:
         command.error = f"{type(failure).__name__}: {failure}"
         if on_failure == "undo":
             try:
-                command.undone = self._undo(command, partial=True)
+                undo_effects(command, self._performers, partial=True)
             except UndoError as error:
                 command.error = f"{command.error}; then {error}"
                 failure.add_note(str(error))
@@ -306,39 +320,14 @@ class EffectSystem:
         if command.mode != "perform":
             raise UndoError(f"{command.run} was a {command.mode}, which did nothing that could be undone", 0)
         try:
-            undone = self._undo(command, partial=partial)
+            undone = undo_effects(command, self._performers, partial=partial)
         except UndoError as error:
             command.error = str(error)
             self._tell(EventType.COMMAND_FAILED, command)
             raise
+        command.error = None if command.status == "executed" else command.error
         command.status = "reverted"
-        command.undone += undone
         self._tell(EventType.COMMAND_REVERTED, command)
-        return undone
-
-    def _undo(self, command: Command, *, partial: bool) -> int:
-        to_undo = command.to_undo
-        lasting = [one for one in to_undo if self._performers[type(one.effect)].undo is None]
-        if lasting and not partial:
-            named = ", ".join(sorted({name_of(one.effect) for one in lasting}))
-            raise UndoError(
-                f"{command.run} cannot be undone, as {named} has no undo; undo the rest with partial=True", 0
-            )
-        undone = 0
-        for one in reversed(to_undo):
-            performer = self._performers[type(one.effect)]
-            if performer.undo is None:
-                continue
-            try:
-                performer.undo(one.effect, one.result)
-            except Exception as error:
-                raise UndoError(
-                    f"undoing {name_of(one.effect)} of {command.run} failed: {type(error).__name__}: {error}; {undone} "
-                    "later effects are undone, and calling undo() again goes on from here",
-                    undone,
-                ) from error
-            command.reverted.add(id(one))
-            undone += 1
         return undone
 
     def _tell(self, event_type: EventType, command: Command) -> None:
@@ -353,34 +342,12 @@ class EffectSystem:
         )
         self._bus.publish(event_type, told, source=self.name)
 
+    def __repr__(self) -> str:
+        performed = ", ".join(sorted(kind.__name__ for kind in self._performers)) or "nothing"
+        return f"<EffectSystem {self.name}: performs {performed}, {self._runs} runs>"
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-class _Request:
-    """An effect on its way: what was asked for, and what came of it."""
-
-    __slots__ = ("command", "effect", "error", "interpret", "number", "result", "system", "told")
-
-    def __init__(
-        self,
-        system: EffectSystem,
-        command: Command,
-        number: int,
-        effect: Effect,
-        interpret: Callable[[Effect, int], object],
-    ) -> None:
-        self.system = system
-        self.command = command
-        self.number = number
-        self.effect = effect
-        self.interpret = interpret
-        self.result: object = None
-        self.error: Exception | None = None
-        self.told: EffectCompleted | None = None
-
-
-_under_way: ContextVar[_Request | None] = ContextVar("_under_way", default=None)

@@ -29,4 +29,4 @@ class PartitionError(AtlasLabError, RuntimeError):
 
 
 class DeadWorkerError(PartitionError):
-    """A worker died with units in its hands, and the executor takes no more."""
+    """A worker died with units in its hands, or the executor takes no more."""

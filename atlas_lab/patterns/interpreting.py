@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -161,7 +162,7 @@ class Command:
     undone : int
         How many effects were undone.
     error : str or None
-        Why it, or its undoing, failed.
+        Why it, or the last try to undo it, failed.
     """
 
     def __init__(self, system: Undoing, name: str, run: str, mode: str) -> None:
@@ -250,3 +251,9 @@ def program_name(program: object) -> str:
         hint = "call it: run(program(...))" if callable(program) else "write it as a function that yields effects"
         raise TypeError(f"program must be a generator of effects, got {type(program).__name__}; {hint}")
     return getattr(program, "__name__", "program")
+
+
+def check_unused(program: Program) -> None:
+    """Raise ValueError if a program was run before, wholly or in part: a generator goes through once."""
+    if inspect.isgenerator(program) and inspect.getgeneratorstate(program) != inspect.GEN_CREATED:
+        raise ValueError(f"program {program_name(program)} was run before; call its function again for another run")

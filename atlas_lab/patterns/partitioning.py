@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
+from graphlib import TopologicalSorter
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from atlas_lab import Event, EventBus, EventType
 
 from .failures import DeadWorkerError, PartitionError
+from .planning import planned
 from .schedules import PartitionRun
 from .units import PartitionRefused, Report, TaskDone, TaskSubmitted, Unit, perform
-
-T = TypeVar("T")
 
 
 class Partitioner:
@@ -78,6 +76,9 @@ class Partitioner:
         self._executor = executor
         self._clock = clock
 
+    def __repr__(self) -> str:
+        return f"<Partitioner {self.name} on {type(self._executor).__name__}>"
+
     def run(self, units: Iterable[Unit], *, done: Mapping[str, object] | None = None) -> PartitionRun:
         """Run units, and return their results and how it went.
 
@@ -93,14 +94,16 @@ class Partitioner:
 
         Raises
         ------
-        ValueError
-            If two units have the same name, one needs a unit that there is not, or they need each other in a circle.
+        TypeError, ValueError
+            If `units` holds something else, two have the same name, one needs a unit that there is not, or they need each other in a circle.
             A COMMAND_FAILED event tells it too; nothing was run.
         PartitionError
             If a unit failed. Units that do not need it have been run; their results are in ``error.run.results``.
         DeadWorkerError
-            If the executor lost a worker. What was in its hands is told in TASK_COMPLETED events.
+            If the executor lost a worker, or takes no more units. What was in its hands is told in TASK_COMPLETED events.
         """
+        if done is not None and not isinstance(done, Mapping):
+            raise TypeError(f"done must be a mapping of names to results, got {type(done).__name__}")
         results = dict(done or {})
         try:
             every, sorter = planned(units, results)
@@ -124,7 +127,7 @@ class _Run:
         self.results = results
         self.given = frozenset(results)
         self.failed: dict[str, TaskDone] = {}
-        self.causes: dict[str, Exception] = {}
+        self.causes: dict[str, BaseException] = {}
         self.flying: dict[Future[Report], tuple[str, Event[TaskSubmitted]]] = {}
         self.events: list[Event[Any]] = []
         self.completions: dict[str, str] = {}  # id of the TASK_COMPLETED event by unit
@@ -168,8 +171,8 @@ class _Run:
             future = self.owner._executor.submit(  # noqa: SLF001
                 perform, unit.function, arguments, dict(unit.kwargs), self.owner.name, unit.name, submitted.id
             )
-        except BrokenExecutor as error:
-            self.lost(unit.name, submitted, error)
+        except Exception as error:  # noqa: BLE001 - it is broken, shut down, or cut off from its workers
+            self.lost(unit.name, submitted, error, "the executor takes no more")
         else:
             self.flying[future] = (unit.name, submitted)
 
@@ -194,11 +197,15 @@ class _Run:
             if report.error is not None:
                 self.causes[name] = report.error
 
-    def lost(self, name: str, submitted: Event[TaskSubmitted], error: Exception) -> None:
+    def lost(self, name: str, submitted: Event[TaskSubmitted], error: Exception, why: str = "") -> None:
         """Tell that a unit did not come back."""
-        dead = isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
+            why = "a worker died"
+        elif type(error).__name__ == "CancelledError":
+            why = "it was cancelled, as when the executor is closed"
+        dead = bool(why)
         outcome = "lost" if dead else "failed"
-        why = "a worker died" if dead else "it could not be sent to a worker, or its result could not come back"
+        why = why or "it could not be sent to a worker, or its result could not come back"
         told = TaskDone(
             self.owner.name, name, outcome, None, None, None, 0.0, f"{why}: {type(error).__name__}: {error}"
         )
@@ -217,8 +224,8 @@ class _Run:
         first = next(iter(self.causes.values()), None)
         if self.broken is not None:
             raise DeadWorkerError(
-                f"{self.owner.name} lost {len(self.failed)} of {len(self.units)} units: {'; '.join(told)}.{after} One of them "
-                f"may have ended its process. {len(run.results)} results are kept: run again on a new executor with "
+                f"{self.owner.name} lost {len(self.failed)} of {len(self.units)} units: {'; '.join(told)}.{after} Where a worker "
+                f"died, one of them may have ended it. {len(run.results)} results are kept: run again on a new executor with "
                 "done=error.run.results",
                 run,
                 tuple(self.failed),
@@ -239,84 +246,3 @@ class _Run:
         numbered = event.replace(seq=len(self.events) + 1)  # its place among the events of this run
         self.events.append(numbered)
         return numbered
-
-
-def planned(units: Iterable[Unit], done: Mapping[str, object]) -> tuple[dict[str, Unit], TopologicalSorter[str]]:
-    """Return units by name, and in which order they can be run; those that are done, as done.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no units, or cannot be put in order.
-    """
-    every: dict[str, Unit] = {}
-    for unit in units:
-        if not isinstance(unit, Unit):
-            raise TypeError(f"units must be instances of Unit, got {type(unit).__name__} {unit!r:.80}")
-        if unit.name in every:
-            raise ValueError(f"two units have the name {unit.name!r}; each needs one of its own")
-        every[unit.name] = unit
-    for unit in every.values():
-        if unknown := [need for need in unit.needs if need not in every and need not in done]:
-            raise ValueError(f"unit {unit.name!r} needs {unknown[0]!r}, which is none of: {', '.join(every)}")
-    left = {name: [need for need in unit.needs if need not in done] for name, unit in every.items() if name not in done}
-    sorter = TopologicalSorter(left)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        circle = " > ".join(reversed(error.args[1]))
-        raise ValueError(f"units need each other in a circle, so none can be first: {circle}") from error
-    return every, sorter
-
-
-def split(items: Sequence[T], parts: int) -> list[Sequence[T]]:
-    """Return consecutive parts of a sequence, an array or a DataFrame, whose lengths differ by one at most.
-
-    Parameters
-    ----------
-    items : sequence
-        Anything with a length that can be sliced.
-    parts : int
-        If there are fewer items, there are as many parts as items.
-
-    Examples
-    --------
-    >>> from atlas_lab.patterns import split
-    >>> split("abcdefg", 3)
-    ['ab', 'cd', 'efg']
-    """
-    if type(parts) is not int or parts < 1:
-        raise ValueError(f"parts must be an int of 1 or more, got {parts!r:.80}")
-    count = len(items)
-    parts = min(parts, count)
-    cuts = [place * count // parts for place in range(parts + 1)] if parts else []
-    return [items[start:end] for start, end in pairwise(cuts)]
-
-
-def map_reduce(
-    function: Callable[[Any], object],
-    items: Sequence[Any],
-    parts: int,
-    combine: Callable[..., object],
-    name: str = "part",
-) -> list[Unit]:
-    """Return units that apply a function to parts of the items, and one, ``combined``, that joins their results.
-
-    Parameters
-    ----------
-    function : callable of a part
-    items : sequence
-        As for `split`.
-    parts : int
-    combine : callable of the results, in order
-    name : str, default "part"
-        The units are ``part-1``, ``part-2`` and so on.
-
-    Examples
-    --------
-    >>> from atlas_lab.patterns import map_reduce
-    >>> [unit.name for unit in map_reduce(sum, [1, 2, 3], 2, max)]
-    ['part-1', 'part-2', 'combined']
-    """
-    units = [Unit(f"{name}-{place}", function, (part,)) for place, part in enumerate(split(items, parts), start=1)]
-    return [*units, Unit("combined", combine, needs=tuple(unit.name for unit in units))]

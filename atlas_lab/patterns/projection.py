@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -13,6 +12,7 @@ from atlas_lab import Event, EventBus, EventType
 
 from .evolution import steps_frame
 from .freezing import freeze
+from .past import Past, Snapshot
 from .reducing import Line, Reducer, ReducerError, Reducers
 from .sources import Source
 
@@ -44,31 +44,6 @@ class Projected(msgspec.Struct, frozen=True):
     events: int
     pending: int = 0
     error: str | None = None
-
-
-class Snapshot(msgspec.Struct, Generic[S], frozen=True):
-    """A state and the last event that is part of it: where another projection can begin.
-
-    Parameters
-    ----------
-    seq : int
-    state : S
-    """
-
-    seq: int
-    state: S
-
-
-class _Segment(Generic[S]):
-    """A stretch of the events that were folded, and the state before them."""
-
-    __slots__ = ("events", "reducers", "seq", "state")
-
-    def __init__(self, seq: int, state: S, reducers: Reducers[S]) -> None:
-        self.seq = seq
-        self.reducers = reducers
-        self.state = state
-        self.events: list[Event[Any]] = []
 
 
 class Projection(Generic[S]):
@@ -140,12 +115,9 @@ class Projection(Generic[S]):
             raise TypeError(f"start must be a Snapshot, as projection.snapshot() returns it, got {start!r:.80}")
         self.name = name
         self._reducers = Reducers(reducers)
-        self._every = snapshot_every
-        self._keep = keep
         first = Snapshot(0, freeze(initial)) if start is None else start
-        self._segments = [_Segment(first.seq, first.state, self._reducers)]
+        self._past = Past(name, first, self._reducers, snapshot_every, keep)
         self._latest = first
-        self._kept = 0
         self._untold = 0
         self._line = Line(name, self._reducers.types, self._take, first.seq)
         self._bus: EventBus | None = None
@@ -242,7 +214,7 @@ class Projection(Generic[S]):
         with self._line.lock:
             if reducers is not None:
                 self._reducers = self._reducers.changed(reducers)
-                self._begin_segment()
+                self._past.begin_segment(self._latest, self._reducers)
         self._run(lambda: self._line.resume(skip=skip))
         return self
 
@@ -266,11 +238,7 @@ class Projection(Generic[S]):
                 raise LookupError(f"{self.name} stands at event {self.seq} and knows no state at {seq}: {self.failure}")
             if seq >= self.seq:
                 return self.state
-            place = bisect_right(self._segments, seq, key=lambda segment: segment.seq) - 1
-            if place < 0:
-                raise LookupError(f"{self.name} keeps no state before event {self._segments[0].seq}, asked for {seq}")
-            segment = self._segments[place]
-            events = segment.events[: bisect_right(segment.events, seq, key=lambda event: event.seq)]
+            segment, events = self._past.leading_to(seq)
         state = segment.state
         for event in events:
             state = segment.reducers.next(self.name, state, event)
@@ -283,7 +251,7 @@ class Projection(Generic[S]):
     def steps(self) -> Iterator[tuple[Event[Any], S]]:
         """Give each event that is kept, and the state that it led to."""
         with self._line.lock:
-            segments = [(one.state, one.reducers, list(one.events)) for one in self._segments]
+            segments = [(one.state, one.reducers, list(one.events)) for one in self._past.segments]
         for state, reducers, events in segments:
             for event in events:
                 state = reducers.next(self.name, state, event)  # noqa: PLW2901 - that is what a fold is
@@ -312,25 +280,13 @@ class Projection(Generic[S]):
         MissingExtraError
             If pandas is not installed.
         """
-        return steps_frame(self.steps(), self._segments[0].state)
+        return steps_frame(self.steps(), self._past.segments[0].state)
 
     def _take(self, event: Event[Any]) -> None:
         state = self._reducers.next(self.name, self.state, event)
-        segment = self._segments[-1]
-        if len(segment.events) >= self._every:
-            segment = self._begin_segment()
-        segment.events.append(event)
-        self._kept += 1
+        self._past.keep(event, self._latest, self._reducers)
         self._untold += 1
         self._latest = Snapshot(event.seq, state)
-        while self._keep is not None and self._kept - len(self._segments[0].events) >= self._keep:
-            if len(self._segments) == 1:
-                break
-            self._kept -= len(self._segments.pop(0).events)
-
-    def _begin_segment(self) -> _Segment[S]:
-        self._segments.append(_Segment(self.seq, self.state, self._reducers))
-        return self._segments[-1]
 
     def _run(self, step: Callable[[], int]) -> None:
         try:

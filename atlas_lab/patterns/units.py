@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import pickle
 import socket
@@ -26,7 +28,7 @@ class Unit:
     ----------
     name : str
     function : callable
-        For processes and other machines, one that they can import.
+        For processes and other machines, one that they can import. ``async def`` is run to its end in the worker.
     args : tuple, optional
     needs : tuple of str, optional
         Names of the units that must be done before. Their results follow `args`, in this order.
@@ -34,8 +36,8 @@ class Unit:
 
     Raises
     ------
-    TypeError
-        If an argument is not as described.
+    TypeError, ValueError
+        If an argument is not as described, or `name` is empty.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Unit:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a str, got {self.name!r:.80}")
+        if not self.name:
+            raise ValueError("name is empty; units are told apart by it")
         if not callable(self.function):
             raise TypeError(f"function of unit {self.name!r} must be callable, got {self.function!r:.80}")
         if not isinstance(self.args, tuple):
@@ -57,6 +61,8 @@ class Unit:
         if not isinstance(needs, tuple) or not all(isinstance(one, str) for one in needs):
             hint = 'write ("name",) for one'
             raise TypeError(f"needs of unit {self.name!r} must be a tuple of names, got {self.needs!r:.80}; {hint}")
+        if not isinstance(self.kwargs, Mapping):
+            raise TypeError(f"kwargs of unit {self.name!r} must be a mapping, got {self.kwargs!r:.80}")
 
 
 class TaskSubmitted(msgspec.Struct, frozen=True):
@@ -129,7 +135,7 @@ class Report(NamedTuple):
 
     event: Event[TaskDone]
     result: object
-    error: Exception | None
+    error: BaseException | None
 
 
 def perform(
@@ -144,12 +150,14 @@ def perform(
     worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     started, began = time.time(), perf_counter()
     result: object = None
-    failure: Exception | None = None
+    failure: BaseException | None = None
     told: str | None = None
     trace: str | None = None
     try:
         result = function(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - it is told, and raised where the unit was submitted
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told, and raised where the unit was submitted
         failure, told = error, f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
     seconds = perf_counter() - began
@@ -159,7 +167,7 @@ def perform(
     return Report(event, result, _portable(failure))
 
 
-def _portable(error: Exception | None) -> Exception | None:
+def _portable(error: BaseException | None) -> BaseException | None:
     """Return an exception that can be sent to another process; without what it was caused by, if that cannot."""
     if error is None:
         return None

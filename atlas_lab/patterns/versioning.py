@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from atlas_lab import Event, EventBus, EventId, EventType, MissingExtraError
+from atlas_lab import BusClosedError, Event, EventBus, EventId, EventType, MissingExtraError
 
 from .freezing import Change, differences, freeze
 from .reducing import Line, Reducer, ReducerError, Reducers
@@ -135,11 +135,14 @@ class VersionedState(Generic[S]):
         ------
         TypeError
             If `message` is no str or `cause` no Event.
+        BusClosedError
+            If the bus is closed. Then no version is made.
         """
         if not isinstance(message, str):
             raise TypeError(f"message must be a str, got {message!r:.80}")
         if cause is not None and not isinstance(cause, Event):
             raise TypeError(f"cause must be an Event, got {cause!r:.80}")
+        self._check_open()
         with self._line.lock:
             new = state(self.state) if callable(state) else state
             version = self._add(freeze(new), message, self._clock(), self._bus.history.accepted, cause)
@@ -152,8 +155,11 @@ class VersionedState(Generic[S]):
         Raises
         ------
         LookupError
-            If there is no such version.
+            If there is no such version, or it is one of another state.
+        BusClosedError
+            If the bus is closed. Then no version is made.
         """
+        self._check_open()
         with self._line.lock:
             old = self._find(version)
             said = f"back to version {old.number}" if message is None else message
@@ -173,12 +179,14 @@ class VersionedState(Generic[S]):
         Raises
         ------
         ValueError
-            If there is such a branch.
+            If there is such a branch, or `name` is empty.
         LookupError
             If there is no such version.
         """
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, got {name!r:.80}")
+        if not name:
+            raise ValueError("name is empty; a branch is told from others by it")
         with self._line.lock:
             if name in self._store.heads:
                 known = ", ".join(sorted(self._store.heads))
@@ -204,14 +212,17 @@ class VersionedState(Generic[S]):
         Raises
         ------
         TypeError
-            If not exactly one of the three is given.
+            If not exactly one of the three is given, or it is no number.
         LookupError
-            If there is no version of that number. Before all others, the initial one is always there.
+            If there is no version of that number. Before all others, at any time, there was the initial one.
         """
         if sum(one is not None for one in (version, time, seq)) != 1:
             raise TypeError("at takes one of version, time and seq")
         if version is not None:
             return self._find(version)
+        for argument, value in (("time", time), ("seq", seq)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise TypeError(f"{argument} must be a number, got {value!r:.80}")
         for one in self._lineage():
             if (one.timestamp <= time) if time is not None else (seq is not None and one.seq <= seq):
                 return one
@@ -262,6 +273,10 @@ class VersionedState(Generic[S]):
         """Let events make no more versions. Versions stay; calling it again does nothing."""
         self._line.close()
 
+    def _check_open(self) -> None:
+        if self._bus.closed:
+            raise BusClosedError(f"the bus is closed, and could not tell of a version; {self.name} can still be read")
+
     def _find(self, version: int | Version[S]) -> Version[S]:
         number = version.number if isinstance(version, Version) else version
         if type(number) is not int:
@@ -269,7 +284,10 @@ class VersionedState(Generic[S]):
         if not 0 <= number < len(self._store.versions):
             newest = len(self._store.versions) - 1
             raise LookupError(f"{self.name} has no version {number}; there are 0 to {newest}")
-        return self._store.versions[number]
+        found = self._store.versions[number]
+        if isinstance(version, Version) and version is not found:
+            raise LookupError(f"this version {number}, {version.message!r:.80}, is none of {self.name}")
+        return found
 
     def _lineage(self) -> Iterator[Version[S]]:
         version: Version[S] | None = self.head

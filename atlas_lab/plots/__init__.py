@@ -22,7 +22,9 @@ The same in words                  `describe`
 
 Colours are those of Okabe and Ito, and never alone: a shape, a dash, a hatch or a place says the same. Greys come from
 the style in use, so that ``plt.style.use("dark_background")`` gives dark plots. Names are shown as text whatever they
-hold, shortened in the middle. With `matplotlib.rcParams` you choose fonts and sizes, as for any other plot.
+hold, shortened in the middle. Several plots on one figure have room for names with
+``plt.subplots(layout="constrained")``; small ones have shorter names and fewer rows, and say so. With
+`matplotlib.rcParams` you choose fonts and sizes, as for any other plot.
 """
 
 from .costs import plot_throughput

@@ -12,8 +12,8 @@ from atlas_lab.tables.columns import Shares
 
 from .drawing import axes_for, finish
 from .lettering import label, plural, span_text
-from .looks import Look, look, marker_size, muted
-from .marks import grid, line_height, write
+from .looks import Look, Options, look, marker_size, muted
+from .marks import grid, line_height, points_from_right, write
 
 try:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def plot_throughput(
     value : {"ns_per_event", "events_per_s"}, optional
         By default the time per event; along threads, the events per second.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.errorbar`.
 
@@ -199,19 +199,17 @@ def _name_lines(ax: Axes, ends: list[tuple[str, str, float, Look]]) -> None:
     to_axes = (ax.transData + ax.transAxes.inverted()).transform
     heights = [float(to_axes((ax.get_xlim()[1], y))[1]) for *_, y, _ in ends]
     step = line_height(ax) * 2
+    right = points_from_right(ax)
     free = -1.0
     for place in np.argsort(heights, kind="stable").tolist():
         name, told, _, mark = ends[place]
         y = max(heights[place], free + step)
         free = y
-        ax.plot(
-            [1.01, 1.03], [heights[place], y], transform=ax.transAxes, clip_on=False, color=mark.colour, linewidth=0.8
-        )
-        ax.plot(
-            [1.045], [y], transform=ax.transAxes, clip_on=False, color=mark.colour, marker=mark.marker, markersize=5
-        )
-        write(ax, 1.06, y, name, up=1, transform=ax.transAxes, va="bottom" if told else "center")
-        write(ax, 1.06, y, told, up=-1, transform=ax.transAxes, va="top", fontsize="x-small", color=muted(ax))
+        mine: Options = {"transform": right, "clip_on": False, "color": mark.colour}
+        ax.plot([4, 10], [heights[place], y], linewidth=0.8, **mine)
+        ax.plot([15], [y], marker=mark.marker, markersize=5, **mine)
+        write(ax, 22, y, name, up=1, transform=right, va="bottom" if told else "center")
+        write(ax, 22, y, told, up=-1, transform=right, va="top", fontsize="x-small", color=muted(ax))
 
 
 def _sentence(lines: list[_Line], x: str, value: str, rounds: int) -> str:

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from atlas_lab.arguments import check_optional, is_kind, refuse
+from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Kind
 from atlas_lab.tables.comparing import HasFrames
 
-from .lettering import PLAIN, plural
+from .lettering import PLAIN, drawable, plural
 from .looks import muted
-from .marks import characters, points, write
+from .marks import characters, check_axes, points, write
 
 try:
     import matplotlib as mpl
@@ -40,7 +40,9 @@ class DescribedFigure(Figure):
     """A figure that says in words what it shows.
 
     In a notebook the words are its plain text, which front ends without pictures show and nbval compares, and
-    the ``alt`` of the picture. A PNG, SVG or PDF file has them in its metadata.
+    the ``alt`` of the picture, which ``jupyter nbconvert --template classic`` writes into the page. JupyterLab and other
+    templates leave it out: there, ``print(describe(figure))`` below a figure tells its readers. A PNG, SVG or PDF file
+    has the words in its metadata.
 
     Attributes
     ----------
@@ -86,7 +88,7 @@ def describe(plot: Axes | Figure | SubFigure) -> str:
     -------
     str
         The same for the same data. It is a picture's alternative text: figures that the plots make
-        themselves carry it into notebooks and files; to one of your own pass it on, as in
+        themselves carry it into notebooks and files (see `DescribedFigure`); to one of your own pass it on, as in
         ``figure.savefig("run.png", metadata={"Description": describe(figure)})``.
 
     Raises
@@ -131,7 +133,7 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
     TypeError
         If `ax` is no Axes.
     """
-    check_optional("ax", ax, Axes, "the Axes to draw on")
+    check_axes(ax)
     if ax is None:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - choosing a backend is for those who let it make figures
 
@@ -168,13 +170,15 @@ def not_kept(given: object, kind: Kind) -> list[str]:
     return [f"{plural(lost, nouns[kind])} not kept by the recording"] * (lost > 0)
 
 
-def finish(ax: Axes, title: str, sentence: str, notes: Sequence[str] = (), *, above: int = 0) -> Axes:
+def finish(ax: Axes, title: str, sentence: str, notes: Sequence[str] = (), *, above: float = 0) -> Axes:
     """Say what a plot shows: its title, what was left out of it, and the sentence that `describe` returns."""
     pad = mpl.rcParams["axes.titlepad"] + above * points("small") * 1.35
-    ax.set_title(title, loc="left", pad=pad, fontsize="medium", **PLAIN)
+    said = textwrap.fill(drawable(title), characters(ax, "medium", over_right=True))
+    ax.set_title(said, loc="left", pad=pad, fontsize="medium", **PLAIN)
     ax.set_label(sentence)
+    ax.xaxis.label.set_text(textwrap.fill(drawable(ax.get_xlabel()), characters(ax)).replace("\n→", "  →"))
     if notes:
-        said = textwrap.fill("; ".join(notes), characters(ax, "x-small"))
+        said = textwrap.fill(drawable("; ".join(notes)), characters(ax, "x-small", over_right=True))
         ax.annotate(
             said,
             xy=(0, 0),

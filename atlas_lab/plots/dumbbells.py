@@ -10,8 +10,8 @@ from atlas_lab.tables.comparing import HasFrames, diff_runs
 
 from .drawing import axes_for, finish, say_empty
 from .lettering import label, plural, span_text
-from .looks import BLUE, ORANGE, Look, muted
-from .marks import grid, group_rows, key, write
+from .looks import BLUE, ORANGE, Look, ink, muted
+from .marks import beside, fitting, grid, group_rows, key, rows_for
 
 try:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def plot_diff(
     limit : int, default 24
         Most rows: what only one run has, then the greatest changes.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.plot` for the dots.
 
@@ -82,9 +82,10 @@ def plot_diff(
     changed = table[((table["change"] != 0) | timed).to_numpy(bool)]
     if changed.empty:
         return say_empty(axes_for(ax, 8, 2), title, f"none of {plural(len(table), 'count')} changed, nor any time much")
+    limit = rows_for(ax, limit, others=changed["kind"].nunique())
     shown = changed.head(limit).sort_values("kind", kind="stable")
     ax = axes_for(ax, 8, 1.6 + 0.27 * (len(shown) + shown["kind"].nunique()))
-    places = group_rows(ax, shown["kind"].astype("str"), [label(name, 44) for name in shown["name"]])
+    places = group_rows(ax, shown["kind"].astype("str"), [label(name, fitting(ax, 44)) for name in shown["name"]])
     left, right = shown["count_a"].to_numpy(), shown["count_b"].to_numpy()
     _scale(ax, np.concatenate([left, right]))
     grid(ax)
@@ -94,7 +95,7 @@ def plot_diff(
         some = at > 0
         ax.plot(at[some], places[some], linestyle="none", **(style | kwargs))
     for place, row in zip(places.tolist(), shown.itertuples(), strict=True):
-        write(ax, 1.02, place, _told(row), transform=ax.get_yaxis_transform(), va="center", fontsize="x-small")
+        beside(ax, place, _told(row), x=1.02, color=ink())
     notes = [f"{plural(len(table) - len(changed), 'thing')} did not change"] * (len(table) > len(changed))
     if len(changed) > limit:
         notes.append(f"the {limit} greatest of {len(changed):,} changes")

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Numbers
 
-from .lettering import label
+from .lettering import label, text_of
 from .looks import OTHERS, Look, looks, tells_of_error
 
 try:
@@ -30,12 +30,15 @@ class Folded(NamedTuple):
         The place of its name.
     others : int
         Number of values that share the last name; 0 if each has its own.
+    failures : list of bool, one value per name
+        Whether the value, which its label may have shortened, is named for what went wrong.
     """
 
     names: list[str]
     sizes: Numbers
     of: Numbers
     others: int
+    failures: list[bool]
 
     @property
     def frequent(self) -> int:
@@ -43,9 +46,15 @@ class Folded(NamedTuple):
         return int(self.sizes[: len(self.names) - bool(self.others)].argmax()) if len(self.names) > 1 else 0
 
     @property
+    def one_leads(self) -> bool:
+        """Whether one value is more frequent than each of the others."""
+        own = self.sizes[: len(self.names) - bool(self.others)]
+        return len(self.names) > 1 and int((own == own.max()).sum()) == 1
+
+    @property
     def looks(self) -> list[Look]:
         """How each is drawn."""
-        own = self.names[: len(self.names) - bool(self.others)]
+        own = self.failures[: len(self.names) - bool(self.others)]
         return [*looks(own), *([OTHERS] if self.others else [])]
 
 
@@ -77,8 +86,8 @@ def fold(values: pd.Series[Any], most: int, order: Literal["first", "category"] 
     if order == "category" and isinstance(values.dtype, pd.CategoricalDtype):
         places = np.argsort(values.dtype.categories.get_indexer(distinct), kind="stable")
     kept, others = places, 0
+    errors = np.array([tells_of_error(text_of(value)) for value in distinct], bool)
     if len(distinct) > most:
-        errors = np.array([tells_of_error(str(value)) for value in distinct])
         chosen = np.lexsort((np.arange(len(sizes)), -sizes, ~errors))[: most - 1]
         kept, others = places[np.isin(places, chosen)], len(distinct) - (most - 1)
     place = np.full(len(distinct), len(kept))
@@ -87,4 +96,5 @@ def fold(values: pd.Series[Any], most: int, order: Literal["first", "category"] 
     if others:
         names.append(f"{others:,} others")
     of = place[code]
-    return Folded(names, np.bincount(of, minlength=len(names)), of, others)
+    failures = [*errors[kept].tolist(), *[False] * bool(others)]
+    return Folded(names, np.bincount(of, minlength=len(names)), of, others, failures)

@@ -12,8 +12,8 @@ from atlas_lab.tables.funnel import middleware_funnel
 
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, share_text, span_text
-from .looks import BLUE, ERROR, SKY, Look, muted, paper
-from .marks import boxes, grid, group_rows, key, write
+from .looks import BLUE, ERROR, SKY, Look, paper
+from .marks import beside, boxes, fitting, grid, group_rows, key, rows_for
 
 try:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def plot_funnel(
     limit : int, default 24
         Most entries, in the order of the table.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.PolyCollection` for the bars.
 
@@ -85,9 +85,10 @@ def plot_funnel(
     title = "What middleware did with events"
     if table.empty:
         return say_empty(axes_for(ax, 8, 2), title, "no middleware saw an event")
+    limit = rows_for(ax, limit, others=table["scope"].nunique())
     shown = table.head(limit)
     ax = axes_for(ax, 8, 1.6 + 0.36 * (len(shown) + shown["scope"].nunique()))
-    places = group_rows(ax, shown["scope"], [label(name) for name in shown["middleware"]])
+    places = group_rows(ax, shown["scope"], [label(name, fitting(ax, 32)) for name in shown["middleware"]])
     ax.set_xlim(0, table["seen"].max() * 1.02)
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -113,9 +114,7 @@ def _write_ends(ax: Axes, shown: pd.DataFrame, places: Numbers) -> None:
     for place, (_, row) in zip(places.tolist(), shown.iterrows(), strict=True):
         stopped = [f"{row[action]:,} {action}" for action in ("dropped", "raised") if row[action]]
         told = ", ".join([*stopped, f"{share_text(row['left'])} left", span_text(row["total"])])
-        write(
-            ax, 1.01, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize="x-small", color=muted(ax)
-        )
+        beside(ax, place, told)
 
 
 def _sentence(table: pd.DataFrame) -> str:

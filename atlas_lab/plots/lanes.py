@@ -8,7 +8,7 @@ from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Mask, Numbers, Shares, moments
 from atlas_lab.tables.timing import Width, rates
 
-from .looks import BLUE, Options, muted
+from .looks import BLUE, ERROR, Options, muted
 from .marks import boxes, characters, write
 from .time_axes import TimeAxis
 
@@ -44,8 +44,14 @@ class Counts(NamedTuple):
         return Counts(self.kind[mask], self.begin[mask], self.number[mask], self.width)
 
 
-def counts_of(at: Numbers, kind: Numbers, every: Width | None = None) -> Counts:
-    """Count the times `at`, in nanoseconds, of which there must be one, apart for each kind."""
+def counts_of(at: Numbers, kind: Numbers, every: int | Width | None = None, of: Mask | None = None) -> Counts:
+    """Count the times `at`, in nanoseconds, of which there must be one, apart for each kind; or only some `of` them."""
+    if isinstance(every, int):
+        every = np.timedelta64(every, "ns")
+    if of is not None:
+        at, kind = at[of], kind[of]
+    if not len(at):
+        return Counts(kind, at, at, 0)
     table = rates(pd.DataFrame({"timestamp": moments(at), "kind": pd.Categorical(kind)}), every=every, by="kind")
     table = table[table["count"] > 0]
     number = table["count"].to_numpy(np.int64)
@@ -54,10 +60,20 @@ def counts_of(at: Numbers, kind: Numbers, every: Width | None = None) -> Counts:
     return Counts(table["kind"].to_numpy(np.int64), begin, number, width)
 
 
-def draw_counts(ax: Axes, counts: Counts, axis: TimeAxis, options: Options) -> None:
-    """Draw the counts of each kind in the row of its number, all to one scale."""
+def draw_counts(ax: Axes, counts: Counts, axis: TimeAxis, options: Options, failed: Counts | None = None) -> None:
+    """Draw the counts of each kind in the row of its number, all to one scale; those that `failed` of them crossed."""
+    _draw(ax, counts, axis, {"color": BLUE} | options, counts)
+    if failed is not None and len(failed.kind):
+        _draw(ax, failed, axis, {"color": ERROR} | options, counts)
+        bars = {(kind, begin): top for kind, begin, top in zip(counts.kind, counts.begin, _tops(counts), strict=True)}
+        crosses = [bars[one] for one in zip(failed.kind, failed.begin, strict=True)]
+        middle = axis.place(failed.begin + failed.width // 2)
+        ax.plot(middle, crosses, linestyle="none", marker="x", color=ERROR, markersize=4)
+
+
+def _draw(ax: Axes, counts: Counts, axis: TimeAxis, options: Options, scale: Counts) -> None:
     left, right = axis.place(counts.begin), axis.place(counts.begin + counts.width)
-    boxes(ax, left, right, _tops(counts), counts.kind + _FOOT, **({"color": BLUE, "edgecolor": "face"} | options))
+    boxes(ax, left, right, _tops(counts, scale), counts.kind + _FOOT, **({"edgecolor": "face"} | options))
 
 
 def name_peaks(ax: Axes, counts: Counts, axis: TimeAxis) -> None:
@@ -74,6 +90,6 @@ def name_peaks(ax: Axes, counts: Counts, axis: TimeAxis) -> None:
         write(ax, x, tops[peak], text, ha="center", va="bottom", fontsize="x-small", color=muted(ax))
 
 
-def _tops(counts: Counts) -> Shares:
-    height: Shares = np.maximum(counts.number / counts.number.max(), _LEAST) * _HEIGHT
+def _tops(counts: Counts, scale: Counts | None = None) -> Shares:
+    height: Shares = np.maximum(counts.number / (scale or counts).number.max(), _LEAST) * _HEIGHT
     return counts.kind + _FOOT - height

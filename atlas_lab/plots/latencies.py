@@ -13,7 +13,7 @@ from atlas_lab.tables.handling import handler_latency
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, span_text
 from .looks import Look, Options, look, marker_size, muted, paper
-from .marks import grid, write
+from .marks import fitting, grid, points, points_from_right, room, width_of, write
 
 try:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
 _PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_INDENT = 32  # points from the right end of the plot to what is told of a handler
+_BESIDE = 0.4  # of the room, at most, for how long its calls took
 _WIDE = 10  # from this ratio of the longest to the median on, a logarithmic axis shows more
 
 
@@ -46,7 +48,7 @@ def plot_latency(
     limit : int, default 6
         Most handlers, those with the greatest total time.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.ecdf` for the lines.
 
@@ -83,7 +85,11 @@ def plot_latency(
     ax = axes_for(ax, 8, 3.6)
     shown = ran.head(limit)
     times = [_times(frame, handler) for handler in shown["handler"]]
-    _scale(ax, np.concatenate(times))
+    texts = _told(ax, shown)
+    beside = max(
+        width_of(text, size) for lines in texts for text, size in zip(lines, ("small", "x-small"), strict=True)
+    )
+    _scale(ax, np.concatenate(times), room(ax) - beside)
     for place, took in enumerate(times):
         mark = look(place)
         style = {"color": mark.colour, "linestyle": mark.dash, "linewidth": 1.6}
@@ -92,7 +98,7 @@ def plot_latency(
         at = [max(row[name].value, 1) for name in _PERCENTILES]
         ax.plot(at, list(_PERCENTILES.values()), linestyle="none", marker=mark.marker, color=mark.colour,
                 markersize=marker_size(mark, 6), markeredgecolor=paper(ax), markeredgewidth=0.8)  # fmt: skip
-        _explain(ax, place, len(shown), mark, row)
+        _explain(ax, place, mark, texts)
     ax.set_ylabel("share of calls", fontsize="small")
     notes = not_kept(deliveries, "deliveries")
     if len(ran) > limit:
@@ -113,10 +119,23 @@ def _times(deliveries: pd.DataFrame, handler: Any) -> Numbers:
     return np.maximum(took, 1)
 
 
-def _scale(ax: Axes, times: Numbers) -> None:
+def _told(ax: Axes, shown: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what is written beside the plot of each handler: its name, and as much of the rest as there is room for."""
+    rest: list[list[str]] = [[f"{name} {span_text(row[name])}" for name in _PERCENTILES] for _, row in shown.iterrows()]
+    calls = [plural(number, "call") for number in shown["calls"]]
+    whole = [[", ".join([number, *row]) for number, row in zip(calls, rest, strict=True)]]
+    shorter = [[", ".join(row[place] for place in kept) for row in rest] for kept in ((0, 1, 2), (0, 2), (0,))]
+    most = room(ax) * _BESIDE
+    fits = (texts for texts in [*whole, *shorter] if max(width_of(text, "x-small") for text in texts) <= most)
+    names = [label(name, fitting(ax, 30)) for name in shown["handler"]]
+    return list(zip(names, next(fits, shorter[-1]), strict=True))
+
+
+def _scale(ax: Axes, times: Numbers, width: float) -> None:
     if times.max() > _WIDE * np.median(times) or times.max() > _WIDE**2 * times.min():
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(10, numticks=9))
+        ticks = int(width / (points("small") * 5))
+        ax.xaxis.set_major_locator(LogLocator(10, numticks=max(2, min(9, ticks))))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlim(times.min() / 1.3, times.max() * 1.3)
     else:
@@ -129,17 +148,17 @@ def _scale(ax: Axes, times: Numbers) -> None:
     grid(ax, "both")
 
 
-def _explain(ax: Axes, place: int, count: int, mark: Look, row: pd.Series[Any]) -> None:
-    """Tell beside the plot what the line of a handler looks like, and its percentiles."""
-    y = 1 - (place + 0.5) / max(count, 4)
+def _explain(ax: Axes, place: int, mark: Look, texts: list[tuple[str, str]]) -> None:
+    """Tell beside the plot what the line of a handler looks like, and how long its calls took."""
+    y = 1 - (place + 0.5) / max(len(texts), 4)
     line: Options = {
         "color": mark.colour,
         "linestyle": mark.dash,
         "marker": mark.marker,
         "markersize": marker_size(mark, 6),
     }
-    ax.plot([1.03, 1.055, 1.08], [y] * 3, transform=ax.transAxes, clip_on=False, markevery=[1], **line)
-    write(ax, 1.1, y, label(row["handler"], 30), up=1, transform=ax.transAxes, va="bottom")
-    told = [f"{name} {span_text(row[name])}" for name in _PERCENTILES]
-    text = f"{plural(row['calls'], 'call')}, {', '.join(told)}"
-    write(ax, 1.1, y, text, up=-1, transform=ax.transAxes, va="top", fontsize="x-small", color=muted(ax))
+    right = points_from_right(ax)
+    ax.plot([8, 17, 26], [y] * 3, transform=right, clip_on=False, markevery=[1], **line)
+    name, times = texts[place]
+    write(ax, _INDENT, y, name, up=1, transform=right, va="bottom")
+    write(ax, _INDENT, y, times, up=-1, transform=right, va="top", fontsize="x-small", color=muted(ax))

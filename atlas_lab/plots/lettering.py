@@ -30,13 +30,15 @@ PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 """Options of every text that shows data."""
 
 _MOST_MARKS = 2  # above or below one letter
+_ROOM = 32  # characters that a name may always take
 _UNITS = [
     ("ns", 1, 1000), ("µs", 1_000, 1000), ("ms", 1_000_000, 1000), ("s", 1_000_000_000, 60),
     ("min", 60_000_000_000, 60), ("h", 3_600_000_000_000, 24), ("d", 86_400_000_000_000, float("inf")),
 ]  # fmt: skip
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return the text of a value, whatever its own code does."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - any code may run in there
@@ -57,9 +59,7 @@ def label(value: object, width: int = 32) -> str:
     -------
     str
         On one line. Characters that would not show, or show as something else (control characters, marks
-        that change the direction of writing, letters that the font lacks) stand there as in Python source:
-        ``\x07``, ``\u202e``. To see letters that DejaVu Sans lacks, name a font that has them in
-        ``rcParams["font.family"]``.
+        that change the direction of writing) stand there as in Python source: ``\x07``, ``\u202e``.
 
     Examples
     --------
@@ -69,26 +69,52 @@ def label(value: object, width: int = 32) -> str:
     """
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "(none)"
-    shown = "".join(_shown(value if isinstance(value, str) else _text(value), width))
-    if len(shown) > width:
-        kept = width - 1
-        shown = f"{shown[: kept - kept * 2 // 5]}…{shown[len(shown) - kept * 2 // 5 :]}"
-    return shown or "(empty)"
+    return _shortened(_shown(value if isinstance(value, str) else text_of(value), width), width) or "(empty)"
 
 
-def _shown(text: str, width: int) -> list[str]:
-    """Return what stands for each character; of a very long text, of its ends."""
+def _shortened(text: str, width: int) -> str:
+    """Return a text without so much of its middle that it has at most `width` characters."""
+    if len(text) <= width:
+        return text
+    kept = width - 1
+    return f"{text[: kept - kept * 2 // 5]}…{text[len(text) - kept * 2 // 5 :]}"
+
+
+def _shown(text: str, width: int) -> str:
+    """Return what stands for the characters; of a very long text, for those at its ends."""
     if len(text) > 2 * width:
         text = f"{text[:width]}…{text[-width:]}"
-    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in mpl.rcParams["font.family"]]
     shown: list[str] = []
     marks = 0
     for character in text:
         marks = marks + 1 if unicodedata.combining(character) else 0
-        known = character.isprintable() and any(font.get_char_index(ord(character)) for font in fonts)
         if marks <= _MOST_MARKS:
-            shown.append(character if known else character.encode("unicode_escape").decode())
-    return shown
+            shown.append(character if character.isprintable() else _escaped(character))
+    return "".join(shown)
+
+
+def drawable(text: str) -> str:
+    r"""Return a text as the font in use can draw it: letters that it lacks stand there as in Python source.
+
+    To see letters that DejaVu Sans lacks, name a font that has them in ``rcParams["font.family"]``.
+
+    Examples
+    --------
+    >>> from atlas_lab.plots.lettering import drawable
+    >>> print(drawable("検索 done"))
+    \u691c\u7d22 done
+    """
+    if text.isascii():
+        return text
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in mpl.rcParams["font.family"]]
+    drawn = [
+        one if one == "\n" or any(font.get_char_index(ord(one)) for font in fonts) else _escaped(one) for one in text
+    ]
+    return _shortened("".join(drawn), max(len(text), _ROOM))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def plural(number: int, one: str, many: str = "") -> str:
@@ -142,9 +168,12 @@ def period_text(first: pd.Timestamp, last: pd.Timestamp) -> str:
     """Return a period of time, such as ``from 2013-02-08 05:00 to 23:59 UTC``."""
     zone = zone_text(first.tzinfo)
     if last - first > pd.Timedelta("1min"):
-        first, last = first.floor("s"), last.floor("s")
+        # In UTC, because a zone has an hour twice when its summer ends.
+        first, last = (one.tz_convert("UTC").floor("s").tz_convert(one.tzinfo) for one in (first, last))
     if first == last:
         return f"at {moment_text(first)} {zone}"
+    if moment_text(first, last) == moment_text(last, first) or last - first < pd.Timedelta("1ms"):
+        return f"within {span_text(last - first)} from {moment_text(first)} {zone} on"
     return f"from {moment_text(first)} to {moment_text(last, first)} {zone}"
 
 

@@ -55,12 +55,12 @@ def look(place: int) -> Look:
     return Look(_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
 
 
-def looks(names: Iterable[str]) -> list[Look]:
-    """Return a look for each name; those that tell of errors have the colour of errors, and shapes of their own."""
-    places, failures = count(), cycle(_ERROR_MARKERS)
+def looks(failures: Iterable[bool]) -> list[Look]:
+    """Return a look for each of several things; failures have the colour of errors, and shapes of their own."""
+    places, shapes = count(), cycle(_ERROR_MARKERS)
     return [
-        look(next(places))._replace(colour=ERROR, marker=next(failures)) if tells_of_error(name) else look(next(places))
-        for name in names
+        look(next(places))._replace(colour=ERROR, marker=next(shapes)) if failed else look(next(places))
+        for failed in failures
     ]
 
 

@@ -15,7 +15,7 @@ from .drawing import axes_for, finish, frame_of, say_empty
 from .folding import Folded, fold
 from .lettering import label, plural
 from .looks import Look, Options, contrasting, faint, ink, marker_size, mixed
-from .marks import group_rows, key, width_in_points, write
+from .marks import beside, fitting, group_rows, key, width_in_points, write
 
 try:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def plot_marbles(
     limit : int, default 30
         Most marbles of a run, the first ones.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.scatter` for the marbles.
 
@@ -96,7 +96,7 @@ def plot_marbles(
     In run, answer saw A B; log saw B A.
     """
     check_count("limit", limit, 1)
-    parts = [_marbles(name, run, by, limit) for name, run in _named(runs).items()]
+    parts = [_marbles(name, run, by, limit, fitting(ax, 28)) for name, run in _named(runs).items()]
     calls = any(part.calls for part in parts)
     title = "Who saw which event, in which order" if calls else "Events in order"
     if not any(len(part.x) for part in parts):
@@ -153,7 +153,7 @@ def _named(runs: Any) -> dict[str, Run]:
     return named
 
 
-def _marbles(name: str, run: Run, by: str | None, limit: int) -> _Marbles:
+def _marbles(name: str, run: Run, by: str | None, limit: int, width: int) -> _Marbles:
     frame = frame_of(run, "deliveries")
     calls = "handler" in frame
     by = by if by is not None else "handler" if calls else "source"
@@ -178,7 +178,7 @@ def _marbles(name: str, run: Run, by: str | None, limit: int) -> _Marbles:
     else:
         parent = pd.Index(ids).get_indexer(shown["parent_id"].array)
         links = [(above, place) for place, above in enumerate(parent.tolist()) if above >= 0]
-    rows = fold(shown[by], max(len(shown), 1), width=28)
+    rows = fold(shown[by], max(len(shown), 1), width=width)
     kind = shown["type"].astype("str")
     return _Marbles(name, calls, rows, kind, letter, x, np.maximum(end, x), links, len(frame) - len(shown))
 
@@ -193,7 +193,7 @@ def _draw_tracks(ax: Axes, part: _Marbles, rows: Numbers, size: float) -> None:
     ax.add_collection(LineCollection(joined, colors=[mixed(ink(), ax, 0.4)], linewidths=0.8, zorder=2))
     for row, place in enumerate(rows.tolist()):
         told = _order(part, row, 12)
-        write(ax, 1.01, place, told, transform=ax.get_yaxis_transform(), va="center", family="monospace")
+        beside(ax, place, told, fontsize="small", family="monospace", color=ink())
 
 
 def _draw_marbles(

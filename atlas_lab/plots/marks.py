@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+from atlas_lab.arguments import check_optional
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.columns import Numbers
 
-from .lettering import PLAIN, label
+from .lettering import PLAIN, drawable, label
 from .looks import Look, Options, faint, marker_size, muted, paper
 
 try:
@@ -38,10 +39,21 @@ except ImportError as error:
 Places: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 _WIDE = 4  # pixels
+_USUAL = 8 * 72  # points: the width of the figures that plots make
+_LEAST = 10  # characters of a name, however little room there is
+_TINIEST = 4.5  # points
+_FEW = 3  # lines of a key
+_SAMPLE = 3.4  # width of a mark with the space around it, in sizes of letters
+
+
+def check_axes(ax: object) -> None:
+    """Raise if that is neither Axes nor None."""
+    check_optional("ax", ax, Axes, "the Axes to draw on")
 
 
 def write(ax: Axes, x: float, y: float, text: str, *, up: float = 0, **options: Any) -> Text:
     """Write data on a plot, moved up by so many points."""
+    text = drawable(text)
     options["transform"] = options.get("transform", ax.transData) + _points_up(ax, up)
     return ax.text(x, y, text, **(PLAIN | {"fontsize": "small"} | options))
 
@@ -66,12 +78,40 @@ def boxes(ax: Axes, left: Places, right: Places, top: Places, bottom: Places, **
     return drawn
 
 
-def name_rows(ax: Axes, names: Sequence[str], numbers: Iterable[int] = ()) -> None:
+def name_rows(ax: Axes, names: Sequence[str], numbers: Iterable[int] = (), *, top: float = -0.5) -> None:
     """Give the rows of a plot, 0, 1 and so on from the top, their names, and numbers at their right ends."""
-    ax.set_yticks(range(len(names)), list(names), **PLAIN)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_ylim(len(names) - 0.5, top)
+    ax.set_yticks(range(len(names)), [drawable(name) for name in names], fontsize=size_in_rows(ax), **PLAIN)
     for row, number in enumerate(numbers):
-        write(ax, 1.01, row, f"{number:,}", transform=ax.get_yaxis_transform(), va="center", color=muted(ax))
+        beside(ax, row, f"{number:,}", fontsize="small")
+
+
+def beside(ax: Axes, row: int, text: str, *, x: float = 1.01, fontsize: str = "x-small", **options: Any) -> Text:
+    """Write something at the right of a row."""
+    style: Options = {"va": "center", "color": muted(ax), "fontsize": size_in_rows(ax, fontsize)}
+    return write(ax, x, row, text, transform=ax.get_yaxis_transform(), **(style | options))
+
+
+def size_in_rows(ax: Axes, fontsize: str = "small") -> float:
+    """Return the size in points of a text of which one stands in every row: what rows as low as these have room for."""
+    return max(_TINIEST, min(points(fontsize), row_height(ax) * 0.85))
+
+
+def rows_for(ax: Axes | None, most: int, *, lowest: float = 6, others: int = 0) -> int:
+    """Return how many rows there is room for, `most` at most, each so many points high, and some others beside them.
+
+    Raises
+    ------
+    TypeError
+        If `ax` is no Axes, as in all that learn from it how much room there is before anything is drawn.
+    """
+    check_axes(ax)
+    return most if ax is None else max(1, min(most, int(height_in_points(ax) / lowest) - others))
+
+
+def row_height(ax: Axes) -> float:
+    """Return the height of a row, or whatever is 1 along the y axis, in points."""
+    return height_in_points(ax) / float(abs(np.subtract(*ax.get_ylim())))
 
 
 def group_rows(ax: Axes, heads: pd.Series[Any], names: Sequence[str]) -> Numbers:
@@ -99,25 +139,85 @@ def grid(ax: Axes, axis: str = "x") -> None:
     ax.grid(axis=axis, color=faint(ax), linewidth=0.8)  # type: ignore[arg-type]  # its stub wants a literal
 
 
-def characters(ax: Axes, fontsize: str = "small") -> int:
-    """Return about how many characters fit along the width of a plot."""
-    return max(12, int(width_in_points(ax) / (points(fontsize) * 0.56)))
+def characters(ax: Axes, fontsize: str = "small", *, over_right: bool = False) -> int:
+    """Return about how many characters fit along the width of a plot, or also over what stands at its right."""
+    _, width, right = widths(ax)
+    return max(12, int((width + right * over_right) / (points(fontsize) * 0.6)))
+
+
+def room(ax: Axes | None) -> float:
+    """Return the width in points of a plot and what stands beside it: of its place, which a layout divides.
+
+    Without a layout nobody makes room for what stands beside it.
+    """
+    if ax is None:
+        return _USUAL
+    place = ax.get_subplotspec()
+    if place is None or _figure(ax).get_layout_engine() is None:
+        return width_in_points(ax)
+    columns = place.get_gridspec().ncols
+    shares = np.array(place.get_gridspec().get_width_ratios() or [1] * columns)
+    share = shares[place.colspan.start : place.colspan.stop].sum() / shares.sum()
+    return float(share) * ax.figure.bbox.width * points_of_pixel(ax)
+
+
+def fitting(ax: Axes | None, most: int) -> int:
+    """Return how many characters a text may have that has `most` on a figure of the usual width."""
+    check_axes(ax)
+    return max(min(_LEAST, most), min(most, round(most * room(ax) / _USUAL)))
+
+
+def widths(ax: Axes) -> tuple[float, float, float]:
+    """Return how much is at the left of a plot, how wide it is, and how much is at its right, in points.
+
+    As it will be when a layout has made room for the words that stand there so far.
+    """
+    names = [_widest(text) for text in ax.get_yticklabels() if text.get_text()]
+    left, right = max(names, default=0) + 2 * points("small") * bool(ax.get_ylabel()), 0.0
+    box = ax.get_window_extent()
+    for text in ax.texts:
+        if text.get_text() and text.get_in_layout():
+            x = float(text.get_transform().transform(text.get_position())[0])
+            before, after = (x - box.x0) * points_of_pixel(ax), (box.x1 - x) * points_of_pixel(ax)
+            left = max(left, _reach(text, "right") - before)
+            right = max(right, _reach(text, "left") - after)
+    whole = width_in_points(ax) if _figure(ax).get_layout_engine() is None else room(ax) - left - right
+    return left, whole, right
+
+
+def _reach(text: Text, side: str) -> float:
+    """Return how far a text reaches to the other side of its place, in points, if it stands at that `side` of it."""
+    return {side: 1.0, "center": 0.5}.get(text.get_horizontalalignment(), 0.0) * _widest(text)
+
+
+def _widest(text: Text) -> float:
+    """Return the width of a text in points."""
+    return max(width_of(line, text.get_fontsize()) for line in text.get_text().split("\n"))
 
 
 def width_in_points(ax: Axes) -> float:
     """Return the width of a plot; a layout that is made later may still change it."""
-    return ax.get_window_extent().width / _figure(ax).dpi * 72
+    return ax.get_window_extent().width * points_of_pixel(ax)
+
+
+def height_in_points(ax: Axes) -> float:
+    """Return the height of a plot; a layout that is made later may still change it."""
+    return ax.get_window_extent().height * points_of_pixel(ax)
+
+
+def points_of_pixel(ax: Axes) -> float:
+    """Return how many points a pixel of the figure is."""
+    return 72 / _figure(ax).dpi
 
 
 def line_height(ax: Axes, fontsize: str = "small") -> float:
     """Return the height of a line of text as a part of that of a plot."""
-    height = ax.get_window_extent().height / _figure(ax).dpi * 72
-    return points(fontsize) * 1.25 / height
+    return points(fontsize) * 1.25 / height_in_points(ax)
 
 
-def width_of(text: str, fontsize: str = "small") -> float:
+def width_of(text: str, fontsize: str | float = "small") -> float:
     """Return the width of a text in points."""
-    size = text_to_path.get_text_width_height_descent(text, FontProperties(size=fontsize), ismath=False)
+    size = text_to_path.get_text_width_height_descent(drawable(text), FontProperties(size=fontsize), ismath=False)
     return float(size[0])
 
 
@@ -128,29 +228,40 @@ def points_from_left(ax: Axes) -> Transform:
     return blended_transform_factory(scale + corner, ax.transData)
 
 
+def points_from_right(ax: Axes) -> Transform:
+    """Return a transform whose x is in points from the right end of a plot, and whose y is a part of its height."""
+    scale = Affine2D().scale(1 / 72) + _figure(ax).dpi_scale_trans
+    corner = ScaledTranslation(1, 0, ax.transAxes)  # type: ignore[arg-type]  # as above
+    return blended_transform_factory(scale + corner, ax.transAxes)
+
+
 def points(fontsize: str) -> float:
     """Return a size of text in points."""
     return FontProperties(size=fontsize).get_size_in_points()
 
 
-def key(ax: Axes, entries: Sequence[tuple[str, Look]], *, areas: bool = False) -> int:
-    """Explain the looks of dots, or of areas, above a plot, and return how many lines that takes."""
+def key(ax: Axes, entries: Sequence[tuple[str, Look]], *, areas: bool = False) -> float:
+    """Explain the looks of dots, or of areas, above a plot, and return how high that is, in lines of small text."""
     if not entries:
         return 0
-    longest = max(len(name) for name, _ in entries) + 5
-    columns = max(1, min(len(entries), characters(ax) // longest))
-    lines = math.ceil(len(entries) / columns)
+    _, width, right = widths(ax)
+    for fontsize in ("small", "x-small"):
+        widest = max(width_of(name, fontsize) for name, _ in entries) + _SAMPLE * points(fontsize)
+        columns = max(1, min(len(entries), int((width + right) / widest)))
+        lines = math.ceil(len(entries) / columns)
+        if lines <= _FEW:
+            break
     # A legend fills column by column; people read line by line.
     order = [place for column in range(columns) for place in range(column, len(entries), columns)]
     handles = [_sample(ax, mark, areas) for _, mark in entries]
     legend = ax.legend(
         [handles[place] for place in order],
-        [entries[place][0] for place in order],
+        [drawable(entries[place][0]) for place in order],
         loc="lower left",
         bbox_to_anchor=(0, 1),
         ncols=columns,
         frameon=False,
-        fontsize="small",
+        fontsize=fontsize,
         borderpad=0,
         borderaxespad=0.4,
         handlelength=1,
@@ -159,7 +270,7 @@ def key(ax: Axes, entries: Sequence[tuple[str, Look]], *, areas: bool = False) -
     )
     for text in legend.get_texts():
         text.set(**PLAIN)
-    return lines
+    return lines * points(fontsize) / points("small")
 
 
 def _sample(ax: Axes, mark: Look, areas: bool) -> Line2D | Patch:

@@ -6,6 +6,7 @@ from typing import Any
 
 from atlas_lab.arguments import check_count
 from atlas_lab.errors import MissingExtraError
+from atlas_lab.tables.columns import in_time
 from atlas_lab.tables.comparing import HasFrames
 from atlas_lab.tables.flows import transitions
 from atlas_lab.tables.handling import errors_by_handler
@@ -14,7 +15,7 @@ from .cells import Matrix
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, share_text, span_text
 from .looks import BLUE, ERROR, muted
-from .marks import write
+from .marks import fitting, size_in_rows, write
 
 try:
     from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
+_MESSAGE = 70  # characters, at most
 _OF_OTHERS = 0.15  # how strong a colour is that stands for no share
 
 
@@ -44,7 +46,7 @@ def plot_handler_heatmap(
     limit : int, default 12
         Most handlers and most types, those with the most errors.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.pcolormesh` for the cells.
 
@@ -80,19 +82,19 @@ def plot_handler_heatmap(
     if table.empty:
         return say_empty(axes_for(ax, 8, 2), title, f"{calls}, and none failed" if len(ran) else "no calls")
     by_handler, by_type = (_totals(table, name) for name in ("handler", "type"))
-    handlers, types = (
-        by_handler.index[:limit].tolist(),
-        by_type.index[: limit if len(by_type) <= limit else limit - 1].tolist(),
-    )
-    matrix = _error_matrix(table, ran, handlers, types, others=len(by_type) - len(types))
+    most = Matrix.most(ax, limit)
+    handlers = by_handler.index[:most].tolist()
+    types = by_type.index[: most if len(by_type) <= most else most - 1].tolist()
+    matrix = _error_matrix(table, ran, handlers, types, len(by_type) - len(types), fitting(ax, 32))
     ax = axes_for(ax, 8, 1 + 0.42 * matrix.height)
     matrix.draw(ax, kwargs)
     for row, handler in enumerate(handlers):
         worst = table[(table["handler"] == handler).to_numpy(bool)].iloc[0]
-        told = label(f"{worst['error_type']}: {worst['message']}", 50)
-        write(ax, matrix.right + 0.1, row, told, va="center", fontsize="x-small", color=muted(ax))
+        told = label(f"{worst['error_type']}: {worst['message']}", min(matrix.beside(ax, 50), _MESSAGE))
+        size = size_in_rows(ax, "x-small")
+        write(ax, matrix.right + 0.1, row, told, va="center", fontsize=size, color=muted(ax))
     notes = [*not_kept(deliveries, "deliveries"), "percent: of the calls of this handler on this type"]
-    notes += _cut("handler", limit, len(by_handler))
+    notes += _cut("handler", most, len(by_handler))
     number, worst = int(table["count"].sum()), table.iloc[0]
     sentence = (
         f"{plural(number, 'error')} in {calls}, of {len(by_handler):,} of {plural(ran['handler'].nunique(), 'handler')}; "
@@ -102,10 +104,12 @@ def plot_handler_heatmap(
     return finish(ax, title, sentence, notes)
 
 
-def _error_matrix(table: pd.DataFrame, ran: pd.DataFrame, handlers: list[Any], types: list[Any], others: int) -> Matrix:
+def _error_matrix(
+    table: pd.DataFrame, ran: pd.DataFrame, handlers: list[Any], types: list[Any], others: int, width: int
+) -> Matrix:
     """Return the matrix of errors: a 0 where a handler was called and none failed, nothing where it was not called."""
     more = [f"{others:,} others"] if others else []
-    matrix = Matrix([label(one, 36) for one in handlers], [*map(label, types), *more])
+    matrix = Matrix([label(one, width) for one in handlers], [*(label(one, width) for one in types), *more])
     row_of = {handler: row for row, handler in enumerate(handlers)}
     column_of = {kind: column for column, kind in enumerate(types)}
     for handler, kind in ran[["handler", "type"]].drop_duplicates().itertuples(index=False):
@@ -143,7 +147,7 @@ def plot_transitions(
     limit : int, default 12
         Most types, those with the most transitions.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.axes.Axes.pcolormesh` for the cells.
 
@@ -177,9 +181,10 @@ def plot_transitions(
         return say_empty(axes_for(ax, 8, 2), title, f"no event follows another within a {label(case)}")
     ends = pd.concat([table[[name, "count"]].set_axis(["type", "count"], axis=1) for name in ("from_type", "to_type")])
     by_type = _totals(ends, "type")
-    shown = set(by_type.index[:limit])
-    types = [kind for kind in frame["type"].drop_duplicates() if kind in shown]
-    names = [label(kind) for kind in types]
+    most = Matrix.most(ax, limit)
+    shown = set(by_type.index[:most])
+    types = [kind for kind in in_time(frame)["type"].drop_duplicates() if kind in shown]
+    names = [label(kind, fitting(ax, 32)) for kind in types]
     matrix = Matrix(names, names)
     for before, after, number, share in table[["from_type", "to_type", "count", "share"]].itertuples(index=False):
         if before in shown and after in shown:
@@ -189,7 +194,7 @@ def plot_transitions(
     write(ax, -0.02, -0.75, "after …", transform=ax.get_yaxis_transform(), ha="right", color=muted(ax), style="italic")
     first, total = table.iloc[0], int(table["count"].sum())
     notes = [*not_kept(events, "events"), "percent: of all that came after the type of the row"]
-    notes += _cut("type", limit, len(by_type))
+    notes += _cut("type", most, len(by_type))
     sentence = (
         f"{plural(total, 'transition')} between {plural(len(by_type), 'type')} within a {label(case)}; most often "
         f"{label(first['to_type'])} follows {label(first['from_type'])}, {plural(int(first['count']), 'time')} "

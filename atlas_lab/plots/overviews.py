@@ -13,7 +13,7 @@ from atlas_lab.tables.comparing import HasFrames
 from .drawing import DescribedFigure, axes_for, frame_of, say_empty
 from .funnels import plot_funnel
 from .latencies import plot_latency
-from .lettering import PLAIN, enumerated, label, plural, span_text
+from .lettering import PLAIN, drawable, enumerated, label, plural, span_text
 from .matrices import plot_handler_heatmap
 from .rate_rows import plot_rate
 from .time_axes import bounds, moments_of
@@ -70,7 +70,7 @@ def overview(run: HasFrames | pd.DataFrame) -> DescribedFigure:
     heights = [1.5 + 0.25 * lanes, 0.9 + 0.27 * types, max(3.6, failures + entries) if known else 1.6]
     figure = DescribedFigure(figsize=(_WIDTH, sum(heights) + 0.6), layout="constrained")
     figure.headline = _headline(page)
-    headline = textwrap.fill(figure.headline.removesuffix("."), _LETTERS)
+    headline = textwrap.fill(drawable(figure.headline.removesuffix(".")), _LETTERS)
     figure.suptitle(headline, x=0.01, ha="left", fontsize="large", weight="bold", **PLAIN)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[sum(heights[:2]), heights[2]])[:, 0]
     _draw_times(page, *upper.subplots(2, height_ratios=heights[:2]))
@@ -137,7 +137,7 @@ def _headline(run: _Page) -> str:
     at, _ = moments_of(run.events)
     if (at != NAT).any():
         first, last = bounds(at)
-        parts[-1] += f" over {span_text(last - first)}"
+        parts[-1] += "" if first == last else f" over {span_text(last - first)}"
     if run.not_kept is not None:
         nouns = ("event", "handler call", "middleware step")
         told = [plural(number, noun) for number, noun in zip(run.not_kept, nouns, strict=True) if number]

@@ -14,8 +14,8 @@ from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .folding import fold
 from .lanes import counts_of, draw_counts, name_peaks
 from .lettering import label, moment_text, period_text, plural, stretch_text
-from .looks import BLUE, ERROR, muted, tells_of_error
-from .marks import name_rows
+from .looks import BLUE, ERROR, muted
+from .marks import fitting, name_rows, rows_for
 from .time_axes import TimeAxis, bounds, moment, moments_of
 
 try:
@@ -52,7 +52,7 @@ def plot_rate(
     limit : int, default 12
         Most rows for values. Of more values, those of errors and the most frequent have one, and the rest share one.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.PolyCollection` for the bars.
 
@@ -85,7 +85,11 @@ def plot_rate(
     if shown.empty:
         return say_empty(axes_for(ax, 8, 2), "Events over time", "there are no events to count")
     names, sizes, row = ["all"], [len(shown)], np.zeros(len(shown), np.int64)
-    kinds = fold(shown[by], limit, "category") if by is not None else None
+    kinds = (
+        fold(shown[by], rows_for(ax, limit, lowest=10, others=1), "category", fitting(ax, 32))
+        if by is not None
+        else None
+    )
     if kinds is not None and len(kinds.names) > 1:  # every event counts in two rows
         names += kinds.names
         sizes += kinds.sizes.tolist()
@@ -95,8 +99,8 @@ def plot_rate(
     axis = TimeAxis(int(begin[0]), int(begin[-1]) + counts.width, zone, zero=int(at.min()))
     ax = axes_for(ax, 8, 1.3 + 0.4 * len(names) + 0.9 * (len(names) == 1))
     axis.set_up(ax)
-    failures = np.isin(counts.kind, [row for row, name in enumerate(names) if tells_of_error(name)])
-    colours = np.where(failures[:, np.newaxis], to_rgba(ERROR), to_rgba(BLUE))
+    failed = [False, *(kinds.failures if kinds is not None else [])]
+    colours = np.where(np.array(failed)[counts.kind][:, np.newaxis], to_rgba(ERROR), to_rgba(BLUE))
     for chosen in (counts.kind == 0, counts.kind > 0):
         if chosen.any():
             colour = muted(ax) if len(names) > 1 and chosen[0] else colours[chosen]
@@ -108,7 +112,7 @@ def plot_rate(
     stretch = stretch_text(counts.width)
     sentence = f"{plural(len(shown), 'event')} {period_text(first, last)}; the busiest {stretch} began at "
     sentence += f"{moment_text(busiest)} with {counts.number.max():,}"
-    if kinds is not None and len(kinds.names) > 1:
+    if kinds is not None and kinds.one_leads:
         most = kinds.frequent
         sentence += f"; the most frequent {label(by)} is {kinds.names[most]} ({kinds.sizes[most]:,})"
     lost = [f"{plural(len(frame) - len(shown), 'event')} without a time not counted"] * (len(shown) < len(frame))

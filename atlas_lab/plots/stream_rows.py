@@ -13,8 +13,8 @@ from atlas_lab.tables.streams import stream_quality
 
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, span_text
-from .looks import BLUE, ERROR, GREEN, ORANGE, Look, Options, faint, marker_size, muted, paper
-from .marks import boxes, grid, key, name_rows, write
+from .looks import BLUE, ERROR, GREEN, ORANGE, Look, Options, faint, marker_size, paper
+from .marks import beside, boxes, fitting, grid, key, name_rows, rows_for
 from .time_axes import TimeAxis
 
 try:
@@ -56,7 +56,7 @@ def plot_stream(
     limit : int, default 24
         Most rows. Of more streams, those that failed and those with the longest gaps are drawn.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.LineCollection` for the ticks.
 
@@ -89,6 +89,7 @@ def plot_stream(
     title = "Streams, from their start"
     if table.empty:
         return say_empty(axes_for(ax, 8, 2), title, "no stream started")
+    limit = rows_for(ax, limit)
     shown = _worst(table, limit)
     ax = axes_for(ax, 8, 1.5 + 0.27 * len(shown))
     duration = nanoseconds(shown, "duration")
@@ -114,12 +115,10 @@ def plot_stream(
         }
         here = outcome == kind
         ax.plot(end[here], row[here], linestyle="none", markeredgecolor=paper(ax), markeredgewidth=0.7, **style)
-    name_rows(ax, [label(name) for name in shown["stream"]])
+    name_rows(ax, [label(name, fitting(ax, 32)) for name in shown["stream"]])
     for place, (chunks, gap) in enumerate(zip(shown["chunks"], shown["gap_max"], strict=True)):
         told = plural(chunks, "chunk") + (f", gap ≤ {span_text(gap)}" if gap is not pd.NaT else "")
-        write(
-            ax, 1.02, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize="x-small", color=muted(ax)
-        )
+        beside(ax, place, told, x=1.02)
     notes = [*not_kept(events, "events"), "ticks: chunks"]
     if len(table) > limit:
         notes.append(f"{limit} of {plural(len(table), 'stream')}: those that failed, then those with the longest gaps")

@@ -7,15 +7,15 @@ from typing import Any
 from atlas_lab.arguments import check_count, check_optional
 from atlas_lab.errors import MissingExtraError
 from atlas_lab.tables.causes import causality
-from atlas_lab.tables.columns import NAT, Numbers, Shares, check_column, check_frame, nanoseconds
+from atlas_lab.tables.columns import NAT, Mask, Numbers, Shares, check_column, check_frame, nanoseconds
 from atlas_lab.tables.comparing import HasFrames
 
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .folding import Folded, fold
 from .lanes import counts_of, draw_counts
-from .lettering import label, period_text, plural, span_text, stretch_text
-from .looks import BLUE, ERROR, Look, Options, marker_size, muted
-from .marks import boxes, key, name_rows
+from .lettering import label, period_text, plural, span_text, stretch_text, text_of
+from .looks import BLUE, ERROR, Look, Options, marker_size, muted, tells_of_error
+from .marks import boxes, fitting, key, name_rows, rows_for
 from .time_axes import TimeAxis, bounds, moment, moments_of
 
 try:
@@ -58,7 +58,7 @@ def plot_timeline(
     limit : int, default 3000
         Most dots or bars. Of more, each lane shows the number in each stretch of time.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of what is drawn: of `matplotlib.axes.Axes.plot` for dots, else of
         `matplotlib.collections.PolyCollection`.
@@ -68,7 +68,8 @@ def plot_timeline(
     Axes
         Lanes come in the order of their first mark, and tell their number of marks at the right. Each type of
         event has a shape, a colour and a height in its lane; a thin line goes from an event to the last that it
-        led to. Calls that failed are crossed.
+        led to. Calls that failed are crossed; among more than `limit`, so are the stretches of time with such calls, or with
+        events of types that tell of errors.
 
     Raises
     ------
@@ -110,29 +111,41 @@ def plot_timeline(
     notes = not_kept(events, "events")
     if len(shown) < len(frame):
         notes.append(f"{plural(len(frame) - len(shown), 'event')} without a time not drawn")
-    rows = fold(shown[by], lanes)
+    rows = fold(shown[by], rows_for(ax, lanes, lowest=8), width=fitting(ax, 32))
     ax = axes_for(ax, 8, 1.6 + 0.34 * len(rows.names))
     first, last = bounds(at)
     end = at + np.maximum(nanoseconds(shown, "duration"), 0) if calls else at
     axis = TimeAxis(0 if calls else first, int(end.max()), zone, "the recording began")
     axis.set_up(ax)
-    above = 0
+    name_rows(ax, rows.names, rows.sizes)
+    above: float = 0
     if len(shown) > limit:
         counts = counts_of(at, rows.of)
+        failed = counts_of(at, rows.of, counts.width, _failed(shown, calls))
         for lane in counts.apart():
-            draw_counts(ax, lane, axis, kwargs)
+            draw_counts(ax, lane, axis, kwargs, failed.where(failed.kind == lane.kind[0]))
+        if len(failed.kind):
+            what = "calls" if calls else "events"
+            above = key(ax, [(what, Look(BLUE, "s")), ("errors among them", Look(ERROR, "x"))])
         notes.append(f"bars: the number in each {stretch_text(counts.width)}, every lane to a scale of its own")
     elif calls:
         above = _draw_bars(ax, shown, axis.place(at), axis.place(end), rows, kwargs)
     else:
         above = _draw_dots(ax, shown, at, rows, axis, kwargs)
-    name_rows(ax, rows.names, rows.sizes)
     when = f"in {span_text(int(end.max()) - first)}" if calls else period_text(moment(first, zone), moment(last, zone))
     most = f"; {rows.names[rows.frequent]} has the most, {rows.sizes[rows.frequent]:,}"
-    return finish(ax, title, f"{number} {when}{most if len(rows.names) > 1 else ''}.", notes, above=above)
+    return finish(ax, title, f"{number} {when}{most if rows.one_leads else ''}.", notes, above=above)
 
 
-def _draw_dots(ax: Axes, events: pd.DataFrame, at: Numbers, rows: Folded, axis: TimeAxis, options: Any) -> int:
+def _failed(shown: pd.DataFrame, calls: bool) -> Mask:
+    """Return which calls failed, or which events are of a type that tells of an error."""
+    if calls:
+        return (shown["outcome"] == "error").to_numpy(bool)
+    kinds = [kind for kind in shown["type"].unique() if tells_of_error(text_of(kind))]
+    return shown["type"].isin(kinds).to_numpy(bool)
+
+
+def _draw_dots(ax: Axes, events: pd.DataFrame, at: Numbers, rows: Folded, axis: TimeAxis, options: Any) -> float:
     """Draw a dot for each event, and a line to the last that it led to; return the lines that the key takes."""
     kinds = fold(events["type"], _SHAPES, "category")
     step = 0.64 / max(len(kinds.names) - 1, 1)
@@ -160,7 +173,7 @@ def _draw_spans(ax: Axes, events: pd.DataFrame, at: Numbers, y: Shares, axis: Ti
     ax.add_collection(LineCollection(lines, colors=[muted(ax)], linewidths=0.8, zorder=1), autolim=False)
 
 
-def _draw_bars(ax: Axes, calls: pd.DataFrame, begin: Shares, end: Shares, rows: Folded, options: Any) -> int:
+def _draw_bars(ax: Axes, calls: pd.DataFrame, begin: Shares, end: Shares, rows: Folded, options: Any) -> float:
     """Draw a bar for each call; return the lines that the key takes."""
     outcome = calls["outcome"].astype("str").to_numpy()
     marks = {"ok": Look(BLUE, "s"), "error": Look(ERROR, "x"), "skipped": Look(to_hex(muted(ax)), "|")}

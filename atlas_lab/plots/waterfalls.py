@@ -13,7 +13,7 @@ from atlas_lab.tables.comparing import HasFrames
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import enumerated, label, plural, span_text
 from .looks import BLUE, ERROR, mixed, muted
-from .marks import boxes, grid, points_from_left, width_of, write
+from .marks import beside, boxes, fitting, grid, points_from_left, room, rows_for, size_in_rows, width_of, write
 from .time_axes import TimeAxis, moments_of
 
 try:
@@ -28,6 +28,8 @@ except ImportError as error:
     raise MissingExtraError("pandas", "lab") from error
 
 _INDENT = 10  # points
+_NARROW = 300
+_DEEPEST = 0.25  # of the room, at most, for indents
 _GAP = 8
 
 
@@ -51,7 +53,7 @@ def plot_causality(
     limit : int, default 40
         Most rows.
     ax : Axes, optional
-        To draw on; by default a new figure.
+        To draw on, best of a figure with ``layout="constrained"``, which makes room for names; by default a new figure.
     **kwargs
         Options of `matplotlib.collections.PolyCollection` for the bars.
 
@@ -83,13 +85,14 @@ def plot_causality(
     if table.empty:
         return say_empty(axes_for(ax, 8, 2), "What led to what", "there are no events")
     tree = _tree(table, root)
+    limit = rows_for(ax, limit)
     shown = tree.head(limit).reset_index(drop=True)
     notes = not_kept(events, "events")
     roots = int((table["depth"] == 0).sum())
     if root is None and roots > 1:
         notes.append(f"the largest of {roots:,} trees")
     if len(tree) > limit:
-        notes.append(f"{len(tree) - limit:,} more events of this tree not shown (limit={limit})")
+        notes.append(f"{plural(len(tree) - limit, 'more event')} of this tree not shown (limit={limit})")
     ax = axes_for(ax, 8, 1.2 + 0.24 * len(shown))
     calls = _calls(events, shown)
     if calls.empty:
@@ -100,13 +103,13 @@ def plot_causality(
     grid(ax)
     _name_events(ax, shown)
     top, deepest = label(shown["type"][0]), int(tree["depth"].max() - tree["depth"].iloc[0])
-    number = plural(len(tree) - 1, "event")
+    number = plural(len(tree) - 1, "event") if len(tree) > 1 else "no event"
     sentence = f"{top} led to {number}" + (f", {plural(deepest, 'level')} deep" if deepest else "")
     sentence += f", over {span_text(over)}" if over else ""
     if not calls.empty:
         longest = calls.iloc[int(nanoseconds(calls, "duration").argmax())]
         failed = int((calls["outcome"] == "error").sum())
-        sentence += f"; of {plural(len(calls), 'call')} of handlers {failed:,} failed, and the longest is "
+        sentence += f"; of {plural(len(calls), 'call')} of handlers {failed or 'none'} failed, and the longest is "
         sentence += f"{label(longest['handler'])} on {label(longest['type'])} with {span_text(longest['duration'])}"
     return finish(ax, f"What {top} led to: {number}", f"{sentence}.", notes)
 
@@ -172,30 +175,36 @@ def _draw_moments(ax: Axes, events: pd.DataFrame, shown: pd.DataFrame, options: 
 def _name_handlers(ax: Axes, calls: pd.DataFrame, rows: int) -> None:
     """Write beside each row how long its handlers took together, and which took longest."""
     by_row = dict(list(calls.groupby("row")))
+    width, narrow = fitting(ax, 28), room(ax) < _NARROW
+    ax.set_ylim(rows - 0.5, -0.5)
     for row in range(rows):
         told = "no handler"
         if row in by_row:
             here = by_row[row]
             names = here.sort_values("duration", ascending=False, kind="stable")["handler"].unique()
-            told = f"{span_text(here['duration'].sum())}  {enumerated([label(name, 28) for name in names], 1)}"
-        write(ax, 1.01, row, told, transform=ax.get_yaxis_transform(), va="center", fontsize="x-small", color=muted(ax))
+            who = [label(name, width) for name in names]
+            more = f" +{len(who) - 1}" * (len(who) > 1)
+            told = f"{span_text(here['duration'].sum())}  {who[0] + more if narrow else enumerated(who, 1)}"
+        beside(ax, row, told)
 
 
 def _name_events(ax: Axes, shown: pd.DataFrame) -> None:
     """Write the events at the left as a tree: each below the one that caused it, moved to the right."""
-    names = [label(kind, 30) for kind in shown["type"]]
+    names = [label(kind, fitting(ax, 30)) for kind in shown["type"]]
     level = (shown["depth"] - shown["depth"][0]).tolist()
-    width = max(width_of(name) + _INDENT * depth for name, depth in zip(names, level, strict=True)) + _GAP
+    indent = min(_INDENT, room(ax) * _DEEPEST / max(level, default=1)) if any(level) else _INDENT
+    width = max(width_of(name) + indent * depth for name, depth in zip(names, level, strict=True)) + _GAP
     place = points_from_left(ax)
     ax.set_yticks([])
     ax.set_ylim(len(shown) - 0.5, -0.5)
+    size = size_in_rows(ax)
     lines, above = [], dict.fromkeys(level, 0)
     for row, (name, depth) in enumerate(zip(names, level, strict=True)):
-        x = _INDENT * depth - width
-        write(ax, x, row, name, va="center", transform=place)
+        x = indent * depth - width
+        write(ax, x, row, name, va="center", transform=place, fontsize=size)
         above[depth] = row
         if depth:
-            elbow = x - _INDENT * 0.6
+            elbow = x - indent * 0.6
             lines.append([(elbow, above[depth - 1] + 0.35), (elbow, row), (x - 2, row)])
     tree = LineCollection(lines, colors=[mixed(muted(ax), ax, 0.6)], linewidths=0.8, transform=place, clip_on=False)
     ax.add_collection(tree, autolim=False)

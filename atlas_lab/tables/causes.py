@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas_lab.arguments import check_count, check_text
+from atlas_lab.arguments import check_count, check_kind, check_text
 from atlas_lab.errors import MissingExtraError
 
 from .columns import (
@@ -113,7 +113,7 @@ def causality(events: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int = 200) -> str:
+def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int = 200, ids: bool = True) -> str:
     """Return the trees of causes as text to print: one line per event, below the event that caused it.
 
     Parameters
@@ -125,6 +125,8 @@ def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int 
         that is not in the frame shows what is left of its tree. If several runs have it, the first is shown.
     limit : int, 1 or more
         Most events to show. A last line tells what was cut.
+    ids : bool, default True
+        Whether the line of a root ends with its id. Without ids, the trees of two runs can be compared.
 
     Returns
     -------
@@ -135,7 +137,7 @@ def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int 
     Raises
     ------
     TypeError
-        If `events` is not a DataFrame, `root` not a str, or `limit` not an int.
+        If `events` is not a DataFrame, `root` not a str, `limit` not an int, or `ids` not a bool.
     ValueError
         If a column is missing, no event has the id `root`, or `limit` is below 1.
 
@@ -156,6 +158,7 @@ def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int 
     if root is not None:
         check_text("root", root, "the id of an event or None")
     check_count("limit", limit, 1)
+    check_kind("ids", ids, bool, "True or False")
     trees = trees_of(events)
     start, stop = (0, len(events)) if root is None else _stretch(events, trees, root)
     if start == stop:
@@ -164,7 +167,7 @@ def causality_tree(events: pd.DataFrame, root: str | None = None, *, limit: int 
     level = trees.level[shown] - trees.level[shown[0]]
     lines = []
     bars: list[str] = []  # what stands before the lines below each line that is still open
-    words = _words(events.iloc[shown], level, trees.unknown[shown])
+    words = _words(events.iloc[shown], level, trees.unknown[shown], ids)
     for depth, last, label in zip(level.tolist(), _is_last(trees, start, len(shown)), words, strict=True):
         del bars[max(depth - 1, 0) :]
         lines.append("".join(bars) + ("" if not depth else "└─ " if last else "├─ ") + label)
@@ -219,7 +222,7 @@ def _is_last(trees: Trees, start: int, count: int) -> list[bool]:
     return [bool(last) for last in level[following] < level[place]]
 
 
-def _words(events: pd.DataFrame, level: Numbers, unknown: Mask) -> list[str]:
+def _words(events: pd.DataFrame, level: Numbers, unknown: Mask, ids: bool) -> list[str]:
     """Return what the line of each event says."""
     rows = np.arange(len(events))
     root = np.maximum.accumulate(np.where(level == 0, rows, 0))
@@ -230,7 +233,7 @@ def _words(events: pd.DataFrame, level: Numbers, unknown: Mask) -> list[str]:
     words = []
     for kind, source, event_id, depth, ns, cut in columns:
         told = ["" if pd.isna(value) else _printable(value) for value in (kind, source, event_id)]
-        said = (f"…/{told[0]}" if cut else told[0], told[1], _elapsed(ns) if depth else told[2])
+        said = (f"…/{told[0]}" if cut else told[0], told[1], _elapsed(ns) if depth else told[2] * ids)
         words.append("  ".join(filter(None, said)))
     return words
 

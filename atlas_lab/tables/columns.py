@@ -34,6 +34,7 @@ _WHERE = {
 _HINTS = {
     "timestamp": "times in UTC, as to_frame gives them",
     "duration": "durations, as recording.deliveries has them",
+    "own": "durations, as recording.deliveries has them",
     "start": "times since the recording began, as recording.deliveries has them",
 }
 
@@ -100,6 +101,16 @@ def nanoseconds(frame: pd.DataFrame, name: str) -> Numbers:
         raise ValueError(f"column {name!r} must hold {_HINTS[name]}, got dtype {column.dtype}")
     values: Numbers = (column.dt.tz_convert(None) if aware else column).dt.as_unit("ns").to_numpy().view(np.int64)
     return values
+
+
+def in_time(events: pd.DataFrame) -> pd.DataFrame:
+    """Return events in the order of their timestamps, those without one last.
+
+    A bus numbers an event of a scope when it comes up from there: after those that its handlers in the scope published.
+    """
+    at = nanoseconds(events, "timestamp")
+    at = np.where(at == NAT, LATEST, at)
+    return events if (at[1:] >= at[:-1]).all() else events.iloc[np.argsort(at, kind="stable")]
 
 
 def gap(later: Numbers, earlier: Numbers) -> Numbers:

@@ -23,6 +23,7 @@ from .columns import (
     column_codes,
     durations,
     gap,
+    in_time,
     nanoseconds,
     run_codes,
     text,
@@ -40,8 +41,10 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
 
     Parameters
     ----------
-    events : DataFrame, one row per event, in the order in which they happened
-        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`.
+    events : DataFrame, one row per event
+        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`. What
+        follows what is told by the timestamps, and by the order of the rows where these are equal: an event of a
+        scope reaches the bus above after what its handlers there published, and stands below it in that bus's frame.
     case : str, default "root_id"
         Column whose values say which events belong together, such as ``"source"`` or ``"data.order"``.
         Events without a value are left out; the runs of a frame are kept apart.
@@ -56,7 +59,7 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
         to_type   category        the same
         count     int64           how often `to_type` came directly after `from_type` in a case
         share     float64         of all that came directly after `from_type`, from 0 to 1
-        gap_p50   timedelta64[ns] median time between the two; below 0 where timestamps go back
+        gap_p50   timedelta64[ns] median time between the two
         ========= =============== =====================================================================
 
     Raises
@@ -83,12 +86,13 @@ def transitions(events: pd.DataFrame, *, case: str = "root_id") -> pd.DataFrame:
     2   FlightEvent.DEPARTED    FlightEvent.ARRIVED    272 0 days 02:25:00
     """
     check_frame(events, "events", ("type", "timestamp"))
+    events = in_time(events)
+    at = nanoseconds(events, "timestamp")
     rows, cases = _cases(events, case)
     kind = category(events, "type")
     code = codes(kind)
     earlier, later = (rows[place] for place in cases.neighbours())
     left, pairs = Groups(code[earlier]), Groups(code[earlier], code[later])
-    at = nanoseconds(events, "timestamp")
     (median,) = pairs.percentiles(gap(at[later], at[earlier]), 50)
     shown = np.argsort(-pairs.size, kind="stable")
     first = pairs.first[shown]
@@ -110,8 +114,10 @@ def variants(
 
     Parameters
     ----------
-    events : DataFrame, one row per event, in the order in which they happened
-        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`.
+    events : DataFrame, one row per event
+        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`. What
+        follows what is told by the timestamps, and by the order of the rows where these are equal: an event of a
+        scope reaches the bus above after what its handlers there published, and stands below it in that bus's frame.
     case : str, default "root_id"
         Column whose values say which events belong together, such as ``"source"`` or ``"data.order"``.
         Events without a value are left out; the runs of a frame are kept apart.
@@ -159,6 +165,8 @@ def variants(
     """
     check_frame(events, "events", ("type", "timestamp"))
     check_choice("repeats", repeats, ("count", "fold"))
+    events = in_time(events)
+    at = nanoseconds(events, "timestamp")
     rows, cases = _cases(events, case)
     kind = category(events, "type").take(rows[cases.order])
     of_case = cases.number[cases.order]
@@ -175,8 +183,7 @@ def variants(
         alike = Groups(variant[of_case[begins]], place)
         repeated = np.where(alike.max(length)[alike.number] > 1, " ×n", "")
     (steps,) = groups.percentiles(cases.size, 50)
-    at = nanoseconds(events, "timestamp")[rows]
-    (median,) = groups.percentiles(gap(cases.max(at), cases.min(at)), 50)
+    (median,) = groups.percentiles(gap(cases.max(at[rows]), cases.min(at[rows])), 50)
     shown = np.argsort(-groups.size, kind="stable")
     example = groups.first[shown]
     return pd.DataFrame(

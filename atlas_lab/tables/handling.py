@@ -42,6 +42,8 @@ def handler_latency(deliveries: pd.DataFrame) -> pd.DataFrame:
         calls              int64           calls that ran, failed ones too
         p50, p90, p99, max timedelta64[ns] of the calls that ran; missing if none did
         total              timedelta64[ns] of the calls that ran, with what they published inside them
+        own                timedelta64[ns] of these, without the calls that what they published led to;
+                                           missing if the frame has no ``own``
         errors             int64           calls that failed
         skipped            int64           times that something, such as a filter, kept an event from it
         ================== =============== ===========================================================
@@ -55,6 +57,9 @@ def handler_latency(deliveries: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
+    A handler that publishes waits for the handlers of what it published, so ``total`` counts their time again; ``own``
+    counts it once, and shows where the time went.
+
     A percentile is the least duration that this share of the calls, or more, do not exceed (NumPy's method
     "inverted_cdf"), and so one that occurred.
 
@@ -83,6 +88,9 @@ def handler_latency(deliveries: pd.DataFrame) -> pd.DataFrame:
     took = np.where(skipped, NAT, nanoseconds(deliveries, "duration"))
     p50, p90, p99 = groups.percentiles(took, 50, 90, 99)
     total = groups.sum(took)
+    own = np.full(len(total), NAT)
+    if "own" in deliveries:
+        own = groups.sum(np.where(skipped, NAT, nanoseconds(deliveries, "own")))
     shown = np.argsort(-total, kind="stable")
     return pd.DataFrame(
         {
@@ -93,6 +101,7 @@ def handler_latency(deliveries: pd.DataFrame) -> pd.DataFrame:
             "p99": durations(p99[shown]),
             "max": durations(groups.max(took)[shown]),
             "total": durations(total[shown]),
+            "own": durations(own[shown]),
             "errors": groups.count((deliveries["outcome"] == "error").to_numpy(bool))[shown],
             "skipped": groups.count(skipped)[shown],
         }

@@ -16,6 +16,7 @@ from .columns import (
     column_codes,
     durations,
     gap,
+    in_time,
     moments,
     nanoseconds,
     run_codes,
@@ -48,8 +49,9 @@ def stream_quality(events: pd.DataFrame, *, case: str = "source") -> pd.DataFram
 
     Parameters
     ----------
-    events : DataFrame, one row per event, in the order in which they happened
-        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`.
+    events : DataFrame, one row per event
+        As `to_frame` or ``recording.events`` gives it. Needs ``type``, ``timestamp`` and the column `case`. What comes
+        after what is told by the timestamps, and by the order of the rows where these are equal.
     case : str, default "source"
         Column that tells streams apart that run at the same time, such as ``"root_id"`` or
         ``"data.stream"``. Events without a value are left out; the runs of a frame are kept apart.
@@ -103,6 +105,7 @@ def stream_quality(events: pd.DataFrame, *, case: str = "source") -> pd.DataFram
     """
     check_frame(events, "events", ("type", "timestamp"))
     check_column(events, "case", case)
+    events = in_time(events)
     kind = codes(category(events, "type").set_categories(_TYPES))
     rows, number = _members(events, case, kind)
     streams = Groups(number)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from atlas_lab.cards import moment
@@ -16,6 +19,11 @@ _CHAIN = 30  # causes that are shown
 _FIELDS = 60  # of a payload
 _LONG = 2000  # characters of one value
 _ROWS = 100  # calls and steps that are shown
+_WIDE = 40  # characters of a value that stand on one line
+_DEEP = 6  # containers inside containers whose parts stand on lines of their own
+_PARTS = 20  # of a container
+_LINES = 80  # of one value
+_BRACKETS: dict[type, str] = {dict: "{}", list: "[]", tuple: "()"}
 
 Pairs = list[list[str]]
 
@@ -49,8 +57,9 @@ def detail_of(event: Event[Any], kept: Kept, record: EventRecord | None) -> dict
         "seq": event.seq,
         "failed": failed,
         "fields": fields,
-        "payload": [] if failed else _pairs(event.data, "value"),
-        "metadata": _pairs(event.metadata, "value") if event.metadata else [],
+        "payload": [] if failed else _pairs(event.data),
+        "kind": _kind(event.data),
+        "metadata": _pairs(event.metadata) if event.metadata else [],
         "causes": [
             [
                 cause.seq,
@@ -115,22 +124,82 @@ def _later(seconds: float) -> str:
     return ""
 
 
-def _pairs(value: Any, title: str) -> Pairs:
-    """Return a payload as pairs of key and value; what is no mapping as one of them."""
+def _pairs(value: Any) -> Pairs:
+    """Return a payload as pairs of key and value; what has no fields as one of them."""
     try:
-        items = list(value.items())
-    except Exception:  # noqa: BLE001 - no mapping, or one that fails
-        return [["", value[: _LONG * 5] if type(value) is str else short_repr(value, _LONG * 5)]]
+        items = _items(value)
+    except Exception:  # noqa: BLE001 - a mapping of others may fail, and so may a field
+        items = None
+    if items is None:
+        return [["", value[: _LONG * 5] if type(value) is str else value_text(value, _LONG * 5)]]
     pairs = [[_key(key), value_text(item)] for key, item in items[:_FIELDS]]
     if len(items) > _FIELDS:
         pairs.append(["…", f"{len(items) - _FIELDS} more"])
     return pairs or [["", "{}"]]
 
 
+def _items(value: Any) -> list[tuple[Any, Any]] | None:
+    """Return the fields of a mapping, a dataclass or a Struct; None for anything else, as a data frame."""
+    kind = type(value)
+    if issubclass(kind, Mapping):
+        return list(value.items())
+    names = (
+        [one.name for one in dataclasses.fields(kind)]
+        if dataclasses.is_dataclass(kind)
+        else getattr(kind, "__struct_fields__", None)
+    )
+    return None if names is None else [(name, getattr(value, name)) for name in names]
+
+
+def _kind(value: object) -> str:
+    """Return the name of a payload's type, unless everybody knows it by its looks."""
+    kind = type(value)
+    return "" if kind.__module__ == "builtins" else kind.__qualname__
+
+
 def _key(key: object) -> str:
     return key[:80] if type(key) is str else short_repr(key, 80)
 
 
-def value_text(value: object) -> str:
-    """Return a value of a payload as text."""
-    return short_repr(value, _LONG)
+def value_text(value: object, limit: int = _LONG) -> str:
+    """Return a value of a payload as text: on one line if it is short, else its parts on lines of their own.
+
+    Examples
+    --------
+    >>> from atlas_lab.widgets.feed_detail import value_text
+    >>> print(value_text({"hits": [1, 2, 3], "best": {"title": "a page about buses", "score": 0.83}}))
+    {
+     'hits': [1, 2, 3],
+     'best': {
+      'title': 'a page about buses',
+      'score': 0.83,
+     },
+    }
+    """
+    lines: list[str] = []
+    _lay_out(value, "", "", "", lines, limit)
+    text = "\n".join([*lines[:_LINES], "…"] if len(lines) > _LINES else lines)
+    return text if len(text) <= 2 * limit else f"{text[: 2 * limit]}…"
+
+
+def _lay_out(value: Any, indent: str, before: str, after: str, lines: list[str], limit: int) -> None:
+    if len(lines) > _LINES:
+        return
+    short = short_repr(value, limit)
+    kind = type(value)
+    brackets = _BRACKETS.get(kind)
+    if (
+        brackets is None
+        or len(indent) + len(before) + len(short) <= _WIDE
+        or len(indent) >= _DEEP
+        or (kind is not dict and not any(type(one) in _BRACKETS for one in islice(value, _PARTS)))
+    ):
+        lines.append(f"{indent}{before}{short}{after}")
+        return
+    lines.append(f"{indent}{before}{brackets[0]}")
+    parts = value.items() if kind is dict else (("", one) for one in value)
+    for key, part in islice(parts, _PARTS):
+        _lay_out(part, f"{indent} ", f"{short_repr(key, 80)}: " if kind is dict else "", ",", lines, limit)
+    if len(value) > _PARTS:
+        lines.append(f"{indent} … {len(value) - _PARTS:,} more")
+    lines.append(f"{indent}{brackets[1]}{after}")

@@ -220,7 +220,8 @@ class FeedModel:
         failed = name == "HANDLER_ERROR"
         family = name.split(".")[0] if "." in name else name.split("_")[0]
         kind = -1 if failed else self._families.setdefault(family, len(self._families)) % 6
-        since = f"{event.timestamp - self._began:,.3f}"
+        seconds = event.timestamp - self._began
+        since = f"{seconds:,.{3 if abs(seconds) < 1_000 else 1 if abs(seconds) < 10_000 else 0}f}"
         return [
             event.seq,
             since,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -31,6 +31,10 @@ class Outcome:
     text: str
     ok: bool = True
     remedy: str = ""
+
+
+CLOSED = Outcome("the bus is closed", ok=False, remedy="make a new bus and run this cell again")
+"""What a form says of a bus that takes nothing more."""
 
 
 def became(bus: EventBus, event_id: EventId, name: str, before: int) -> Outcome:
@@ -81,7 +85,7 @@ def outcome_of(error: BaseException) -> Outcome:
     'make a new bus and run this cell again'
     """
     if isinstance(error, BusClosedError):
-        return Outcome("not published: the bus is closed", ok=False, remedy="make a new bus and run this cell again")
+        return replace(CLOSED, text=f"not published: {CLOSED.text}")
     if isinstance(error, MiddlewareError):
         return Outcome(
             f"not published: middleware {error.middleware!r} {error.problem}",

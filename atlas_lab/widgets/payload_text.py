@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from atlas_lab.events import Event, EventType
+from atlas_lab.cards import failure_of
+from atlas_lab.events import Event
 from atlas_lab.naming import short_repr
 
 _PLAIN = frozenset({int, float, bool, type(None)})
@@ -29,12 +30,8 @@ def payload_text(data: Any, limit: int = 160) -> str:
 
 def summary_of(event: Event[Any], limit: int = 160) -> str:
     """Return what a list shows of an event: its payload, or of a HANDLER_ERROR what went wrong."""
-    data = event.data
-    if event.type is EventType.HANDLER_ERROR and type(data) is dict and type(data.get("summary")) is str:
-        handler = data.get("handler")
-        text = f"{data['summary']} in {handler}" if type(handler) is str else str(data["summary"])
-        return payload_text(text, limit + 2)[1:-1]
-    return payload_text(data, limit)
+    failure = failure_of(event)
+    return (failure if len(failure) <= limit else f"{failure[: limit - 1]}…") or payload_text(event.data, limit)
 
 
 def searched_text(event: Event[Any]) -> str:

@@ -13,6 +13,7 @@ from atlas_lab.markup import Html, element
 from .chooser import Chooser
 from .drafts import Draft
 from .forms import FormField
+from .outcomes import CLOSED
 from .publish_model import PublishModel
 from .pulse import Pulse
 from .view import LiveView, asset, check_bus, close_all_of, is_text
@@ -77,9 +78,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
     >>> panel.publish.click()
     >>> bus.history[-1].type_name, bus.history[-1].data
     ('AGENT_STARTED', {'agent': 'planner'})
-    >>> panel.data.value = '{"agent": "planner",}'
+    >>> panel.data.value = '{"agent": true'
     >>> panel.model.problems["data"]
-    "line 1, column 21: a key is missing, got '}'; take out the comma in front of it"
+    'line 1, column 15: a comma or the end is missing, the text ends here'
     >>> panel.close()
     """
 
@@ -124,8 +125,9 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         self._progress_text = _html()
         self._again_title = _html(element("h3", "Send again"))
         self.again = tuple(_button("", "Publish it again", "atlas-again") for _ in range(AGAIN))
+        self._form_title = _html()
         rows = {
-            "mode": [self.as_form],
+            "mode": [self._form_title, self.as_form],
             "fields": [self.source, self.metadata],
             "buttons": [self.publish, self.anyway],
             "repeat": [self.times, self.rate, self.repeat, self.stop],
@@ -214,6 +216,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
         _visible(self.as_form, bool(fields))
         _visible(self.data, not as_form)
         _visible(self._form_box, as_form)
+        _set(self._form_title, "value", str(element("span", self.data.description)) if as_form else "")
         values = self.model.values()
         for field in fields:
             problem = self.model.problems.get(f"data.{field.name}", "")
@@ -243,14 +246,19 @@ class PublishPanel(LiveView, ipywidgets.VBox):
 
     def _show_messages(self) -> None:
         problems = self.model.problems
+        # What is told at a field of the form is not told again below it.
+        at_field = self.as_form.value and any(f"data.{name}" in problems for name in self.form)
         for name, message in self._messages.items():
-            _say(message, problems.get(name, ""))
+            _say(message, "" if name == "data" and at_field else problems.get(name, ""))
         _set(self.event_type, "bad", "event_type" in problems)
         for name in ("data", "metadata"):
             _mark(getattr(self, name), name in problems)
         only_misfits = bool(problems) and self.model.can_publish(anyway=True)
         _visible(self.anyway, only_misfits)
+        closed = self.bus_closed
         outcome = self.model.outcome
+        if closed and (outcome is None or CLOSED.text not in outcome.text):
+            outcome = CLOSED
         if outcome is None:
             _set(self._outcome, "value", "")
         else:
@@ -260,8 +268,7 @@ class PublishPanel(LiveView, ipywidgets.VBox):
                 "div", element("b", sign), f" {outcome.text}", remedy, class_=f"atlas-outcome {look}", role="status"
             )
             _set(self._outcome, "value", str(told))
-        closed = self.bus_closed
-        for widget in (self.publish, self.anyway, self.repeat, *self.again):
+        for widget in (self.publish, self.anyway, self.repeat, self.data, self.source, self.metadata, *self.again):
             _set(widget, "disabled", closed)
 
     @property
@@ -327,8 +334,7 @@ def _field_widget(field: FormField) -> Any:
         choices = [field.show(choice) for choice in field.choices or (True, False)]
         options = [*choices] if field.required and not field.nullable else ["", *choices]
         return ipywidgets.Dropdown(description=title, options=list(dict.fromkeys(["", *options])), value="")
-    hint = {"int": "a whole number", "float": "a number", "json": "JSON"}.get(field.kind, "")
-    return Text(description=title, placeholder="none" if field.nullable else hint)
+    return Text(description=title, placeholder=field.hint)
 
 
 def _html(content: Html | None = None) -> HTML:

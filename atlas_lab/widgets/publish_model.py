@@ -14,7 +14,7 @@ from atlas_lab.events import EventId, EventType, check_event_type
 from atlas_lab.naming import counted
 
 from .drafts import Draft, DraftReader
-from .forms import LEFT_OUT, FormField, new_payload
+from .forms import FormField, new_payload
 from .json_text import laid_out, parse_json
 from .outcomes import Outcome, became, misfit_of, outcome_of
 from .repeating import Repeating
@@ -141,8 +141,7 @@ class PublishModel:
             payload = parse_json(self.draft.data)
         except ValueError:
             payload = None
-        known = payload if isinstance(payload, dict) else {}
-        return {field.name: field.show(known.get(field.name, LEFT_OUT)) for field in self.fields()}
+        return {field.name: field.show(field.within(payload)) for field in self.fields()}
 
     def set_field(self, name: str, text: str) -> None:
         """Write one field of the form into the payload; what cannot be read is a problem of "data.<name>".
@@ -165,10 +164,7 @@ class PublishModel:
         except ValueError:
             payload = None
         entries = dict(payload) if isinstance(payload, dict) else {}
-        if value is LEFT_OUT:
-            entries.pop(name, None)
-        else:
-            entries[name] = value
+        field.put(entries, value)
         with self._lock:
             self.problems.pop(f"data.{name}", None)
         self.edit(data=laid_out(entries))
@@ -282,6 +278,7 @@ class PublishModel:
 
         with self._lock:
             self.problems.pop("repeat", None)
+            self.outcome = None  # what came of the publish before says nothing about this
         try:
             run = Repeating(once, times=times, rate=rate, ended=lambda: self._repeated(run))
             self.repeating = run

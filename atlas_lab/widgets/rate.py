@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from atlas_lab.markup import Html, element
@@ -11,6 +12,9 @@ from .messages import MessageView, News
 from .rate_model import RateModel
 from .record_switch import switch_of
 from .view import asset, check_bus
+
+MOVE = 1.0
+"""Seconds from one picture of the last minute to the next while nothing happens."""
 
 
 class RateView(MessageView):
@@ -53,19 +57,23 @@ class RateView(MessageView):
         self._switch, self._own_switch = switch_of(bus, record)
         self.model = RateModel(bus, self._switch)
         self._told: dict[str, Any] = {}
+        self._told_at = 0.0
+        self._moves = False
         super().__init__()
         self.watch(bus)
 
     def news(self, everything: bool) -> News | None:
-        """Return what changed. While nothing happens the curves stand still."""
+        """Return what changed. While nothing happens, what happened before moves on once a second, until it is gone."""
         self.model.sample()
         state = self.model.state()
         told = {} if everything else self._told
         changed = {key: value for key, value in state.items() if key not in told or told[key] != value}
-        if not changed:
+        now = time.monotonic()
+        if not changed and not (self._moves and now >= self._told_at + MOVE):
             return None
-        self._told = state
+        self._told, self._told_at = state, now
         curves = self.model.curves()
+        self._moves = bool(curves.rates.any() or (curves.p99 > 0).any())
         return {"state": changed}, [curve.tobytes() for curve in (curves if state["recording"] else curves[:1])]
 
     def snapshot(self) -> Html:

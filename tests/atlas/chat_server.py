@@ -84,6 +84,15 @@ class Handler(BaseHTTPRequestHandler):
     def fault_401(self, body):
         self.answer(401, {"error": {"message": f"wrong key: {self.headers['Authorization']}"}})
 
+    def fault_404(self, body):
+        self.answer(404, {"error": {"message": "no such model"}})
+
+    def fault_page(self, body):
+        self.answer(200, b"<h1>Please log in</h1>", {"Content-Type": "text/html"})
+
+    def fault_moved(self, body):
+        self.answer(302, b"", {"Location": "/elsewhere"})
+
     def fault_stall(self, body):
         self.server.stalled.set()
         self.server.over.wait()

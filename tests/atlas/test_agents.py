@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from atlas_lab import BusClosedError, EventBus, EventType
+from atlas_lab import BusClosedError, EventBus, EventType, ScopedEventBus
 from atlas_lab.atlas import (
     LIFECYCLE,
     AgentController,
@@ -405,7 +405,7 @@ def test_unknown_agents_are_named_with_those_there_are(bus, agents):
 def test_ask_gives_up_in_time(bus, agents):
     """Who asks an agent that is not started learns that, and the task stays."""
     agents.create("sleeper", plain)
-    with pytest.raises(TimeoutError, match="agent 'sleeper', created, gave no result in 0.01 s"):
+    with pytest.raises(TimeoutError, match="agent 'sleeper', created, gave no result in 0.01 s; start it"):
         agents.ask("sleeper", "x", timeout=0.01)
     assert agents.waiting("sleeper") == 1
 
@@ -418,13 +418,47 @@ def test_bad_arguments_are_refused(bus, agents):
         (ValueError, ("a/b", plain), {}),
         (TypeError, ("other", "work"), {}),
         (ValueError, ("other", plain), {"on_failure": "panic"}),
+        (TypeError, ("other", plain), {"machine": "created"}),
+        (TypeError, ("other", plain), {"listens": "AGENT_ERROR"}),
+        (TypeError, ("other", plain), {"listens": EventType.SYSTEM_METRIC, "where": 3}),
     ):
         with pytest.raises(error):
             agents.create(*arguments, **options)
+    assert list(agents.agents) == ["crier"]
+    assert len(told(bus, EventType.AGENT_CREATED)) == 1
     with pytest.raises(TypeError, match="bus must be an EventBus"):
         AgentController("bus")
     with pytest.raises(ValueError, match="stop_timeout must be seconds"):
-        AgentController(bus, stop_timeout=-1)
+        AgentController(EventBus(), stop_timeout=-1)
+
+
+def test_a_bus_has_one_controller_and_each_scope_may_have_another(bus, agents):
+    """A second one on the same bus would call the tasks of the first unknown; that of a scope keeps to its own."""
+    with pytest.raises(RuntimeError, match=r"there is an AgentController on .* already; close it first"):
+        AgentController(bus)
+    agents.create("above", plain)
+    scope = ScopedEventBus(parent=bus, scope_name="team")
+    with AgentController(scope) as team:
+        team.create("below", lambda agent, task: task * 2)
+        for controller, name in ((agents, "above"), (team, "below")):
+            controller.start(name)
+        assert team.ask("below", 2) == 4
+        scope.publish(EventType.AGENT_TASK_ASSIGNED, AgentTaskAssigned("above", "x"))
+        scope.publish(EventType.AGENT_TASK_ASSIGNED, AgentTaskAssigned("nobody", 1))
+    assert [event.data.agent for event in told(bus, EventType.AGENT_ERROR)] == ["nobody"]
+    agents.close()
+    AgentController(bus).close()
+
+
+def test_a_closed_controller_takes_no_task(bus):
+    """A task that nobody would ever do is refused at the call."""
+    agents = AgentController(bus)
+    agents.create("crier", plain)
+    agents.close()
+    for call in (agents.assign, agents.ask):
+        with pytest.raises(BusClosedError, match="its agents take no more tasks"):
+            call("crier", 1)
+    assert told(bus, EventType.AGENT_TASK_ASSIGNED) == []
 
 
 def test_closing_stops_all_and_can_be_repeated(bus):

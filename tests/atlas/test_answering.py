@@ -176,7 +176,22 @@ def test_bad_arguments_are_refused(bus):
     """Each error names the argument."""
     with pytest.raises(ValueError, match="providers is empty"):
         AnsweringSystem(bus, DOCUMENTS, {})
-    with pytest.raises(ValueError, match="writers must be 1 or more"):
-        AnsweringSystem(bus, DOCUMENTS, {"local": local()}, writers=0)
+    for error, options, problem in (
+        (ValueError, {"writers": 0}, "writers must be 1 or more"),
+        (TypeError, {"writers": "2"}, "writers must be an int"),
+        (ValueError, {"passages": 0}, "passages must be 1 or more"),
+        (ValueError, {"least": 2}, "least must be a share from 0 to 1"),
+    ):
+        with pytest.raises(error, match=problem):
+            AnsweringSystem(bus, DOCUMENTS, {"local": local()}, **options)
+    with pytest.raises(TypeError, match="providers must be a mapping"):
+        AnsweringSystem(bus, DOCUMENTS, [local()])
+    waiting = AnsweringSystem(bus, DOCUMENTS, {"local": local()})
+    with pytest.raises(TypeError, match="questions must be several"):
+        waiting.ask_all("one")
+    for ask in (waiting.ask, lambda question: waiting.ask_all([question]), lambda question: waiting.resume(bus)):
+        with pytest.raises(RuntimeError, match="is not started; call start"):
+            ask("one")
+    waiting.close()
     with pytest.raises(ValueError, match="already"):
         AnsweringSystem(bus, [Document("a", "x"), Document("a", "y")], {"local": local()}).__enter__()

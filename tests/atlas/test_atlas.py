@@ -24,11 +24,23 @@ def test_names_are_lazy_and_complete():
     block = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {(node.module, name.name) for node in block.body for name in node.names}
     assert seen == {(module, name) for module, names in atlas._LAZY.items() for name in names}
+    assert dir(atlas) == sorted(atlas._MODULE_OF)
     for name in atlas._MODULE_OF:
-        assert name in dir(atlas)
         assert getattr(atlas, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         atlas.nonsense
+
+
+@pytest.mark.parametrize("package", ["atlas", "patterns"])
+def test_a_star_imports_what_there_is(package):
+    """And `help` shows it, as both ask for ``__all__``."""
+    program = f"""
+from atlas_lab.{package} import *
+import pydoc
+from atlas_lab import {package}
+print(set(dir({package})) - set(globals()), "class {{}}(".format(dir({package})[0]) in pydoc.plain(pydoc.render_doc({package})))
+"""
+    assert run(program) == "set() True\n"
 
 
 def test_importing_it_loads_no_library():

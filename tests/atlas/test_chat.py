@@ -183,6 +183,23 @@ def test_a_stream_that_breaks_off_keeps_what_came_and_is_not_begun_again(manager
     assert sum(1 for entry in server.seen if entry[0] == "POST") == 1
 
 
+@pytest.mark.parametrize(
+    "fault, problem",
+    [
+        ("page", r"sent no stream of events, but '<h1>Please log in</h1>'; check base_url, http://.*, and model, tiny"),
+        ("moved", "answered with 302; check base_url"),
+        ("404", "answered with 404: no such model; check base_url"),
+        ("401", r"answered with 401: .*; check the API key in TEST_API_KEY"),
+    ],
+)
+def test_what_is_not_the_chat_api_says_what_to_check(manager, server, bus, fault, problem):
+    """A page in place of a stream, another address, another model or a wrong key, which no retry can mend."""
+    server.faults = [fault]
+    with pytest.raises(BadResponseError if fault == "page" else ProviderStatusError, match=problem):
+        manager.stream("chat", "q").result(10)
+    assert [error.retry_in for error in errors(bus)] == [None]
+
+
 def test_a_silent_server_is_a_timeout(manager, server, bus):
     """A server that takes the question and says nothing ends the attempt, and the next one can succeed."""
     server.faults = ["stall"]
@@ -242,7 +259,7 @@ def test_no_server_is_a_connection_error_and_no_key_says_what_to_do(bus, monkeyp
             assert manager.health("no list").detail == "answers with 404"
     with ProviderManager(bus, retry=QUICK) as manager:
         manager.register("gone", ChatCompletionsProvider(url, "tiny"))
-        with pytest.raises(ProviderConnectionError):
+        with pytest.raises(ProviderConnectionError, match=rf"cannot reach {url} .*; check that the server runs there"):
             manager.connect("gone")
     assert bus.history["PROVIDER_ERROR"][-1].data.attempt == 3
 
@@ -302,6 +319,23 @@ def test_a_key_that_cannot_be_sent_is_not_shown_either(server, bus, monkeypatch,
         with pytest.raises(NotConnectedError, match="spaces or signs") as caught:
             manager.connect("chat")
     assert KEY not in everything_said(bus, caught.value)
+    with_variables = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert KEY not in str([frame.locals for frame in with_variables.stack if frame.filename != __file__])
+
+
+def test_a_password_in_the_address_is_not_shown(bus, server, monkeypatch):
+    """An error tells the address to check, and an event keeps it: without what opens the door."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server.faults = ["404"]
+    with ProviderManager(bus, retry=QUICK) as manager:
+        provider = ChatCompletionsProvider(server.url.replace("//", "//me:open@sesame@"), "tiny")
+        assert repr(provider).startswith("ChatCompletionsProvider('http://[redacted]@127.0.0.1:")
+        manager.register("chat", provider)
+        manager.connect("chat")
+        assert server.seen[-1][2]["Authorization"].startswith("Basic ")
+        with pytest.raises(ProviderStatusError, match=r"check base_url, http://\[redacted\]@127") as caught:
+            manager.request("chat", "q")
+    assert "sesame" not in str(caught.value) + repr(list(bus.history))
 
 
 @given(st.lists(st.integers(0, 60)), st.text(alphabet="Qk-V3ry ", max_size=20))

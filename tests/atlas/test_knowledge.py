@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from atlas_lab import DataError, EventBus, EventType
 from atlas_lab.atlas import HELD_OUT, Document, DocumentError, KnowledgeBase, retrieval_quality, stdlib_docstrings
-from atlas_lab.atlas.documents import paragraphs, terms_of
 from atlas_lab.atlas.questions import TUNING
+from atlas_lab.atlas.terms import paragraphs, terms_of
 
 TEXTS = ["A bus carries events.", "The cat sleeps on a mat.", "Handlers handle an event of the bus, event after event."]
 
@@ -69,9 +69,9 @@ def test_scores_are_those_of_bm25(bus):
     """Against the formula, on a text small enough to count by hand (Lucene's, with k1 = 1.5 and b = 0.75)."""
     knowledge = KnowledgeBase(bus, terms=str.split, related={}, k1=1.5, b=0.75)
     knowledge.add_texts(["a\n\nb", "b\n\nb c", "c\n\nc"])
-    lengths, idf = [5, 6, 5], log(1 + (3 - 1 + 0.5) / (1 + 0.5))
+    lengths, idf = [4, 5, 4], log(1 + (3 - 1 + 0.5) / (1 + 0.5))
     (hit,) = knowledge.retrieve("a")
-    count = 4  # once in the text, and three times because it is the summary
+    count = 3  # once in the text, and twice more because it is the summary
     expected = idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * lengths[0] / (sum(lengths) / 3)))
     assert hit.score == pytest.approx(expected, rel=1e-5)
 
@@ -152,16 +152,69 @@ def test_an_id_that_is_taken_is_refused_and_told(knowledge, bus):
 
 def test_terms_that_cannot_be_cut_are_told(bus):
     """A user's function that raises loses no event: neither of a document nor of a question."""
-    knowledge = KnowledgeBase(bus, terms=lambda text: 1 / 0)
+    fails = True
+
+    def terms(text):
+        return 1 / 0 if fails else text.split()
+
+    knowledge = KnowledgeBase(bus, terms=terms)
     with pytest.raises(DocumentError, match="ZeroDivisionError"):
-        knowledge.add_texts(["x"])
-    knowledge._terms = str.split
-    knowledge.add_texts(["x"])
-    knowledge._terms = lambda text: 1 / 0
+        knowledge.add(Document("x", "x"))
+    assert "x" not in knowledge
+    fails = False
+    knowledge.add(Document("x", "x"))
+    fails = True
     with pytest.raises(ZeroDivisionError):
         knowledge.retrieve("x")
     assert bus.history[-1].type is EventType.RETRIEVAL_COMPLETED
     assert bus.history[-1].data.error == "ZeroDivisionError: division by zero"
+
+
+def test_documents_without_a_word_are_found_by_nothing(bus):
+    """Empty ones, and those of common words alone: no error, and no warning."""
+    knowledge = KnowledgeBase(bus)
+    knowledge.add_texts(["", " \n\n ", "the of and", "🎉"])
+    assert list(knowledge.retrieve("anything")) == []
+    assert bus.history[-1].data.error == ""
+    knowledge.add(Document("z", "A zebra."))
+    assert [hit.document.id for hit in knowledge.retrieve("zebra")] == ["z"]
+
+
+def test_one_bad_document_among_many_loses_no_other(knowledge, bus):
+    """Whatever they are made of, the others are added, and the error says how many are not."""
+    first = Document("text-1", "taken")
+    with pytest.raises(DocumentError, match=r"1 could not be added, 1 were: .*'text-1' already"):
+        knowledge.add_documents([first, Document("later", "A zebra.")])
+    frame = pd.DataFrame({"id": ["text-1", "row"], "text": ["taken", "A yak."]})
+    with pytest.raises(DocumentError, match="1 could not be added, 1 were"):
+        knowledge.add_frame(frame, text="text", ids="id")
+    assert [knowledge.retrieve(word)[0].document.id for word in ("zebra", "yak")] == ["later", "row"]
+    with pytest.raises(DocumentError, match="and 15 more$"):
+        knowledge.add_documents([first] * 20)
+    assert list(knowledge) == ["text-1", "text-2", "text-3", "later", "row"]
+
+
+@pytest.mark.parametrize("field, value", [("id", 3), ("text", None), ("title", None)])
+def test_a_document_of_the_wrong_kind_leaves_nothing_behind(knowledge, bus, field, value):
+    """It is refused before any event tells of it."""
+    before = len(bus.history)
+    with pytest.raises(TypeError, match=rf"document\.{field} must be a str"):
+        knowledge.add(Document(**({"id": "new", "text": "A zebra."} | {field: value})))
+    assert (len(bus.history), len(knowledge), "new" in knowledge) == (before, 3, False)
+
+
+def test_other_languages_are_found(bus):
+    """However their letters are put together, in capitals or not, and without spaces between words."""
+    knowledge = KnowledgeBase(bus)
+    texts = [
+        "Die Vögel fliegen über die Straße",
+        "事件总线记录所有事件。订阅者按顺序接收。",
+        "Птицы летают",
+        "الطيور تطير",
+    ]
+    knowledge.add_texts(texts)
+    for query, found in {"STRASSE": 1, "Vo\u0308gel": 1, "订阅者": 2, "ПТИЦЫ": 3, "الطيور": 4}.items():
+        assert [hit.document.id for hit in knowledge.retrieve(query)] == [f"text-{found}"], query
 
 
 def test_the_cause_is_kept(knowledge, bus):
@@ -304,11 +357,23 @@ def test_questions_are_none_that_the_documents_contain(stdlib):
 
 
 def test_answers_are_found(python):
-    """Recall@5 on the held-out questions, 0.41 on Python 3.11; random order would find one in a thousand."""
+    """Recall@5: 0.40 on the held-out questions and 0.60 on the others; random order would find one in a thousand."""
     table = retrieval_quality(python, HELD_OUT)
-    recall = table["rank"].le(5).fillna(False).mean()
     assert len(table) == 80
-    assert recall >= 0.38, table[table["rank"].gt(5).fillna(True)].to_string()
+    assert table["rank"].le(5).fillna(False).mean() >= 0.38, table[table["rank"].gt(5).fillna(True)].to_string()
+    table = retrieval_quality(python, TUNING)
+    assert len(table) == 192
+    assert table["rank"].le(5).fillna(False).mean() >= 0.57, table[table["rank"].gt(5).fillna(True)].to_string()
+
+
+def test_signatures_come_after_what_a_docstring_says(stdlib):
+    """The first paragraph of a document says what a function does, also of one that is written in C."""
+    text = {document.id: document.text for document in stdlib}
+    assert text["max"].startswith("With a single iterable argument, return its biggest item.")
+    assert text["max"].endswith(
+        "\n\nmax(iterable, *[, default=obj, key=func]) -> value\nmax(arg1, arg2, *args, *[, key=func]) -> value"
+    )
+    assert text["itertools.chain"].startswith("Return a chain object")
 
 
 def test_finding_prints_nothing():

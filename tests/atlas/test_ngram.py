@@ -119,8 +119,10 @@ def test_a_stream_with_a_delay_can_be_watched():
         assert stream.text == " the events in order."
 
 
-@pytest.mark.parametrize("wrong", [{"order": 0}, {"delay": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"order": 0}, {"delay": -1}, {"order": "4"}, {"delay": "1"}, {"texts": 7}, {"texts": ["a", 7]}], ids=str
+)
 def test_wrong_arguments_are_refused(wrong):
     """At once, not when it is connected."""
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        NgramProvider("text", **wrong)
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+        NgramProvider(**({"texts": "text"} | wrong))

@@ -11,6 +11,7 @@ import pytest
 
 from atlas_lab import EventBus, EventType, to_frame
 from atlas_lab.atlas import (
+    BadResponseError,
     Cancellation,
     Completion,
     Delta,
@@ -184,6 +185,15 @@ def test_unknown_and_unconnected_providers_are_errors_and_events(make, bus):
         (lambda m: Prompt.of("t", max_tokens=0), "max_tokens must be"),
         (lambda m: Prompt.of("t", temperature=-1), "temperature must be"),
         (lambda m: Prompt.of("t", stop=[""]), "stop must"),
+        (lambda m: m.register("", Scripted()), "name is empty"),
+        (lambda m: m.request("p", b"t"), "got bytes"),
+        (lambda m: m.request("p", {"role": "user"}), "got dict"),
+        (lambda m: m.request("p", "t", retry=3), "retry must be a RetryPolicy"),
+        (lambda m: m.request("p", "t", cancel=3), "cancel must be a Cancellation"),
+        (lambda m: m.stream("p", "t", retry=3), "retry must be a RetryPolicy or None, got int"),
+        (lambda m: m.stream("p", "t", cancel=3), "cancel must be a Cancellation or None, got int"),
+        (lambda m: RetryPolicy(attempts=2.5), "attempts must be an int"),
+        (lambda m: RetryPolicy(jitter="1"), "jitter must be a number of seconds"),
     ],
 )
 def test_wrong_arguments_are_refused(make, bus, wrong, problem):
@@ -192,6 +202,53 @@ def test_wrong_arguments_are_refused(make, bus, wrong, problem):
     with pytest.raises((TypeError, ValueError), match=problem):
         wrong(manager)
     assert names(bus) == []
+
+
+class Careless:
+    """A provider whose author did not read `Provider`."""
+
+    def connect(self):
+        return None
+
+    async def disconnect(self):
+        pass
+
+    async def health(self):
+        return "fine"
+
+    async def complete(self, prompt):
+        return "text"
+
+    async def stream(self, prompt):
+        yield "text"
+
+
+class MoreCareless(Careless):
+    async def connect(self):
+        pass
+
+    async def stream(self, prompt):
+        return super().stream(prompt)
+
+
+def test_a_provider_that_keeps_no_contract_is_told_what_it_is(bus):
+    """What came in place of what is expected is said, in an event too, and it is not tried again."""
+    with ProviderManager(bus) as manager:
+        for name, provider in (("first", Careless()), ("second", MoreCareless())):
+            manager.register(name, provider)
+        with pytest.raises(TypeError, match="connect must be async def, but it returned NoneType"):
+            manager.connect("first")
+        manager._entries["first"].connected = True
+        manager.connect("second")
+        with pytest.raises(BadResponseError, match="complete must return a Completion, got str"):
+            manager.request("first", "q")
+        with pytest.raises(BadResponseError, match="stream must give instances of Delta, got str"):
+            manager.stream("first", "q").result(10)
+        with pytest.raises(TypeError, match=r"async generator .* but it returned coroutine"):
+            manager.stream("second", "q").result(10)
+    told = [event.data for event in bus.history["PROVIDER_ERROR"]]
+    assert [one.operation for one in told] == ["connect", "request", "stream", "stream"]
+    assert {one.retry_in for one in told} == {None}
 
 
 def test_connecting_again_is_nothing_new(make, bus):

@@ -9,6 +9,7 @@ import threading
 
 import matplotlib as mpl
 import pandas as pd
+import psutil
 import pytest
 from matplotlib.figure import Figure
 
@@ -84,6 +85,38 @@ def test_a_check_that_fails_and_a_metric_that_fails_are_told(bus):
         "metric lost": (False, "KeyError: 'x'"),
     }
     assert SystemMetric("queue", 7.0, "jobs", 1) in metrics
+
+
+def test_a_check_that_exits_the_interpreter_has_failed(bus):
+    """It does not look like one that hangs, and is asked again."""
+    services = CoreServices(bus, checks={"quits": lambda: sys.exit(3)})
+    assert [services.sample()[0][0].detail for _ in range(2)] == ["SystemExit: 3"] * 2
+
+
+@pytest.mark.parametrize("refused", ["memory_info", "__init__"])
+def test_numbers_that_the_system_refuses_are_told_and_the_others_come(bus, monkeypatch, refused):
+    """In a sandbox, not even the process may be looked at; the bus still can."""
+
+    def refuse(*_):
+        raise psutil.AccessDenied(1)
+
+    monkeypatch.setattr(psutil.Process, refused, refuse)
+    health, metrics = CoreServices(bus).sample()
+    told = {one.check: (one.healthy, one.detail.split(":")[0]) for one in health}
+    measured = {metric.metric for metric in metrics}
+    assert told["metric process.memory"] == (False, "AccessDenied")
+    assert ("process.threads" in measured) is (refused == "memory_info")
+    assert "bus.accepted" in measured
+
+
+def test_two_services_on_a_bus_can_be_told_apart(bus):
+    """By the source of their events."""
+    with CoreServices(bus, name="one") as one, CoreServices(bus, name="two"):
+        one.sample()
+    starts = [(event.source, event.data.name) for event in bus.history["SYSTEM_INIT"]]
+    assert starts == [("one", "one"), ("two", "two")]
+    events = frame(bus)
+    assert set(service_metrics(events[events["source"] == "two"])["tick"]) <= {1}
 
 
 def test_a_check_that_hangs_is_not_healthy_and_holds_up_nothing(bus, no_threads_left):
@@ -215,6 +248,7 @@ if child:
         ({"check_timeout": -1}, "check_timeout must be"),
         ({"checks": {"x": 7}}, "function must be callable"),
         ({"name": 7}, "name must be"),
+        ({"checks": [len]}, "checks must be a mapping of names to callables"),
     ],
 )
 def test_wrong_arguments_are_refused(bus, wrong, problem):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import math
 import multiprocessing
 import operator
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tenacity
 
@@ -232,6 +236,84 @@ def test_a_worker_that_dies_is_told_and_nothing_is_lost(bus):
         assert engine.resume(mended, bus, run="one").results == {"before": 6, "dies": 6}
 
 
+def test_async_nodes_are_run_to_their_end(bus):
+    """In a thread and in another process; what they return is the result, not the coroutine."""
+    flow = Workflow("waiting", inputs={"seconds": float})
+    slept = flow.add(asyncio.sleep, "seconds", name="sleep")
+    flow.add(wait_for_one, slept, name="one")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+        for executor in (None, processes):
+            with WorkflowEngine(bus, executor) as engine:
+                assert engine.run(flow, {"seconds": 0.0}).results == {"sleep": None, "one": 1}
+
+
+async def wait_for_one(before):
+    return 1
+
+
+def test_what_cannot_go_to_another_process_says_how_it_could(bus):
+    """Pickle's own words tell a newcomer little."""
+    flow = Workflow("local")
+    flow.add(lambda: 1, name="local")
+    with (
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor,
+        WorkflowEngine(bus, executor) as engine,
+        pytest.raises(WorkflowError, match="node 'local' .* define it at the top of a module"),
+    ):
+        engine.run(flow)
+
+
+def test_results_are_had_by_node_and_by_name(engine):
+    """A name that is not there is told with those that are, and why."""
+    flow = Workflow("pair", inputs={"n": int})
+    root = flow.add(math.isqrt, "n", name="root")
+    flow.add(abs, root, name="never", when=lambda n: False)
+    run = engine.run(flow, {"n": 9})
+    assert (run[root], run["root"]) == (3, 3)
+    with pytest.raises(KeyError, match="node 'never' was skipped; results: root"):
+        run["never"]
+    with pytest.raises(KeyError, match="there is no node 'rot'; results: root"):
+        run["rot"]
+
+
+def test_execute_node_takes_a_function_and_a_node_of_any_workflow(bus, engine):
+    """Its events are those of a node, its error speaks of no run to resume, and what is neither is refused."""
+    assert engine.execute_node(math.factorial, 4) == 24
+    assert exits(bus) == [("factorial", 1, "completed")]
+    with pytest.raises(WorkflowError, match=r"^node 'factorial' failed: ValueError: [^;]*$") as failed:
+        engine.execute_node(math.factorial, -1)
+    assert str(pickle.loads(pickle.dumps(failed.value))) == str(failed.value)
+    node = Workflow("pair", inputs={"a": int, "b": int}).add(max, "a", "b", name="max")
+    with pytest.raises(GraphError, match=r"needs 2 values \(a, b\), got 1"):
+        engine.execute_node(node, 1)
+    with pytest.raises(TypeError, match="node must be a Node, .* got 'max'"):
+        engine.execute_node("max", 1, 2)
+
+
+def test_closing_the_engine_ends_a_single_node_too(bus):
+    """Who waits for it is told, and does not wait for ever."""
+    engine, begun, over = WorkflowEngine(bus), threading.Event(), threading.Event()
+    ended = []
+
+    def hang():
+        begun.set()
+        over.wait(30)
+
+    def ask():
+        try:
+            engine.execute_node(hang)
+        except WorkflowCancelledError as error:
+            ended.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert begun.wait(10)
+    engine.close(timeout=0.2)
+    asking.join(10)
+    over.set()
+    assert (len(ended), exits(bus)) == (1, [("hang", 1, "cancelled")])
+
+
 def test_execute_node_runs_one_node_with_all_that_it_has(bus, engine):
     """A single node by itself: condition, retries and events as within a run."""
     failures = iter([OSError("busy")])
@@ -248,7 +330,7 @@ def test_execute_node_runs_one_node_with_all_that_it_has(bus, engine):
     assert engine.execute_node(node, 0, 2) is None
     assert exits(bus) == [("work", 1, "failed"), ("work", 2, "completed"), ("work", 0, "skipped")]
     assert told(bus, EventType.WORKFLOW_STARTED, EventType.WORKFLOW_COMPLETED) == []
-    with pytest.raises(GraphError, match="needs a, b, got 1 values"):
+    with pytest.raises(GraphError, match="needs 2 values .a, b., got 1"):
         engine.execute_node(node, 1)
 
 
@@ -331,13 +413,74 @@ def test_bad_options_of_a_node_are_refused():
         (ValueError, {"name": "a", "retries": 1, "retry": tenacity.Retrying()}),
         (ValueError, {"name": "a", "timeout": 0}),
         (ValueError, {"name": "a", "join": "some"}),
+        (TypeError, {"name": "a", "timeout": "1"}),
+        (ValueError, {"name": "a", "timeout": math.inf}),
+        (TypeError, {"name": "a", "retry": 3}),
+        (TypeError, {"name": "a", "when": True}),
+        (TypeError, {"name": "a", "when": wait_for_one}),
+        (TypeError, {"name": 7}),
     ):
         with pytest.raises(error):
             flow.add(len, "x", **options)
+    with pytest.raises(TypeError, match="needs must be nodes or names of nodes and inputs, got int"):
+        flow.add(len, 7, name="a")
+    with pytest.raises(TypeError, match="inputs must be a mapping of names to types, got list"):
+        Workflow("options", inputs=["x"])
     with pytest.raises(TypeError, match="run must be callable"):
         flow.add("len")
+    with pytest.raises(ValueError, match="workers must be 1 or more, got 0"):
+        WorkflowEngine(EventBus(), workers=0)
     with pytest.raises(TypeError, match="executor must be"):
         WorkflowEngine(EventBus(), executor="threads")
+
+
+def test_wrong_arguments_of_a_run_are_refused(bus, engine):
+    """At the call, in the words of the argument."""
+    flow, _ = diamond()
+    for wrong, problem in (
+        (lambda: engine.run("diamond"), "workflow must be a Workflow, got str"),
+        (lambda: engine.resume("diamond", bus), "workflow must be a Workflow, got str"),
+        (lambda: engine.run(flow, [1]), "inputs must be a mapping of names to values, got list"),
+        (lambda: engine.run(flow, {"n": 1}, run=7), "run must be a str, got int"),
+        (lambda: engine.resume(flow, 7), "events must be a bus, .* got int"),
+        (lambda: engine.resume(flow, [7]), "events must be instances of Event, .* got int"),
+        (lambda: Checkpoint(7, "run.parquet"), "bus must be an EventBus"),
+        (lambda: Checkpoint(bus, 7), "path must be a path"),
+    ):
+        with pytest.raises(TypeError, match=problem):
+            wrong()
+    assert list(bus.history) == []
+
+
+def test_a_checkpoint_goes_on_with_the_file_that_is_there(tmp_path):
+    """A run of an earlier process is not lost when another one begins with the same file."""
+    path = tmp_path / "runs.parquet"
+    flow = Workflow("half", inputs={"n": int})
+    flow.add(math.factorial, flow.add(abs, "n"), name="late")
+    for run, number in (("first", -3), ("second", 4)):
+        with EventBus() as bus, WorkflowEngine(bus) as engine, Checkpoint(bus, path) as checkpoint:
+            if run == "first":
+                bus.subscribe(EventType.WORKFLOW_NODE_EXITED, lambda event, engine=engine: engine.close(0))
+            with contextlib.suppress(WorkflowCancelledError):
+                engine.run(flow, {"n": number}, run=run)
+            assert repr(checkpoint).startswith("<Checkpoint")
+    assert recorded_run(path).results == {"abs": 4, "late": 24}
+    assert recorded_run(path, run="first").results == {"abs": 3}
+    with WorkflowEngine(EventBus()) as engine:
+        assert engine.resume(flow, path, run="first")["late"] == 6
+
+
+def test_a_checkpoint_that_could_keep_nothing_is_refused(bus, tmp_path):
+    """Before the run, not by an error for each node that nobody reads."""
+    with pytest.raises(FileNotFoundError, match="which is no folder; make it first"):
+        Checkpoint(bus, tmp_path / "none" / "run.parquet")
+    (tmp_path / "run.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(DataError, match=r"run\.parquet is damaged"):
+        Checkpoint(bus, tmp_path / "run.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="it lacks b'atlas_lab'"):
+        Checkpoint(bus, tmp_path / "other.parquet")
+    assert len(bus.subscriptions()) == 0
 
 
 # ---- failures, retries, timeouts, conditions, cancellation

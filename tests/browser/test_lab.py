@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from atlas_lab import Event, EventBus, EventType, Lab
 from tests.browser.feed_pages import notebook_of, picture, run_cell, set_theme
 
 SETUP = """
@@ -66,11 +67,26 @@ def button(view, name):
     return view.page.locator(".atlas-lab").get_by_role("button", name=name, exact=True)
 
 
+def set_width(view, width):
+    """Make the browser so wide that the lab is."""
+    page = view.page
+    now = page.locator(".atlas-lab").bounding_box()["width"]
+    page.set_viewport_size({"width": round(page.viewport_size["width"] + width - now), "height": 1400})
+    page.wait_for_function(
+        "(n) => Math.abs(document.querySelector('.atlas-lab').getBoundingClientRect().width - n) < 2", arg=width
+    )
+
+
 def choose_type(view, text):
     chooser = view.page.get_by_role("combobox", name="Type", exact=True).first
     chooser.click()
     chooser.fill(text)
     chooser.press("Enter")
+
+
+def boxes(locator):
+    """Where things are, and how large."""
+    return [one.bounding_box() for one in locator.all()]
 
 
 def python(view, code):
@@ -114,6 +130,96 @@ def test_a_payload_that_does_not_fit_is_told_at_the_field(view):
     field(view, "index").fill("2")
     button(view, "Publish").click()
     expect(row(view, "hello")).to_be_visible()
+
+
+def test_the_form_of_a_type_is_lines_of_one_height(view):
+    """A choice takes no more room than a text, and a checkbox stands in front of its name."""
+    python(
+        view,
+        """
+from typing import Literal
+@dataclass
+class Inner:
+    rows: int
+@dataclass
+class Plan:
+    title: str
+    mode: Literal["slow", "fast"]
+    inner: Inner
+    final: bool = False
+@bus.on(EventType.TASK_SUBMITTED)
+def plan(event: Event[Plan]): ...
+""",
+    )
+    choose_type(view, "TASK_SUBMITTED")
+    button(view, "Form").click()
+    form = view.page.locator(".atlas-form")
+    expect(form.get_by_label("inner.rows")).to_have_value("0")
+    assert {round(box["height"]) for box in boxes(form.locator("input[type=text], select"))} == {28}
+    (box,), (name,) = (
+        boxes(form.locator("input[type=checkbox]")),
+        boxes(form.get_by_text("final (optional)", exact=True)),
+    )
+    assert 0 < name["x"] - box["x"] - box["width"] < 20
+    picture(view, "form", ".atlas-publish")
+
+
+def test_the_columns_of_the_feed_fit_at_every_width(view):
+    """With scopes too, of which the end of the path is what one sees."""
+    python(
+        view,
+        """
+from atlas_lab import ScopedEventBus
+deep = ScopedEventBus(ScopedEventBus(bus, "a-scope-with-a-name"), "the-end")
+_ = deep.publish(EventType.STREAM_CHUNK, {"text": "word", "index": 1})
+""",
+    )
+    page = view.page
+    expect(row(view, "the-end")).to_be_visible()
+    for width in (1390, 1250, 1105, 1000, 850, 600, 400):
+        set_width(view, width)
+        over = page.evaluate(
+            """() => [...document.querySelectorAll('.atlas-feed :is(.head, .row)')].filter((node) => node.checkVisibility())
+              .map((node) => [node.scrollWidth - node.clientWidth, 20 - node.clientHeight])"""
+        )
+        assert [one for one in over if max(one) > 0] == [], width
+        picture(view, f"columns_{width}", ".atlas-lab")
+    set_width(view, 1390)
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll('.atlas-feed .row .scope')].filter((node) => node.textContent.includes('end'))
+          .map((node) => node.firstElementChild.getBoundingClientRect().right - node.getBoundingClientRect().right)"""
+    )
+    assert max(ends) < 1
+
+
+def test_many_middleware_and_handlers_scroll_in_their_own_place(view):
+    """The panel is as tall with forty of each as with five."""
+    lab = view.page.locator(".atlas-lab")
+    before = lab.bounding_box()["height"]
+    python(
+        view,
+        """
+for number in range(40):
+    _ = bus.add_middleware(lambda event: event, name=f"a step with a long name {number}")
+    _ = bus.subscribe(EventType.STREAM_CHUNK, lambda event: None, name=f"a handler with a long name {number}")
+""",
+    )
+    expect(lab.locator(".atlas-mw-list li")).to_have_count(42)
+    assert lab.bounding_box()["height"] < before + 300
+    picture(view, "many", ".atlas-lab")
+
+
+def test_a_lost_kernel_is_told_and_moves_nothing(view):
+    """What was seen stays where it was, pale."""
+    page, lab = view.page, view.page.locator(".atlas-lab")
+    parts = [lab.locator(part) for part in (".atlas-publish", ".atlas-mw", ".atlas-feed", ".atlas-subs")]
+    before = [(box["x"], box["width"]) for part in parts for box in boxes(part)]
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+    )
+    expect(page.locator(".atlas-rate .state")).to_contain_text("No sign of the kernel", timeout=30_000)
+    assert [(box["x"], box["width"]) for part in parts for box in boxes(part)] == before
+    picture(view, "lost", ".atlas-lab")
 
 
 def test_a_middleware_that_is_switched_changes_the_next_event(view):
@@ -187,6 +293,36 @@ def test_everything_can_be_done_by_keyboard(view):
     assert [names.index(name) for name in wanted] == sorted(names.index(name) for name in wanted)
 
 
+def test_keys_in_the_panel_do_nothing_to_the_notebook(view):
+    """Else a letter pressed on a list would cut the cell away that shows the panel; and arrows move what has the focus."""
+    page = view.page
+    cells = [cell.source for cell in view.read().cells]
+    lab = page.locator(".atlas-lab")
+    slider = page.get_by_label("history: show the feed as it was at event")
+    for place in (
+        lab.get_by_role("combobox", name="type", exact=True).last, button(view, "Publish"), button(view, "Pause"),
+        page.get_by_role("switch", name="drop heartbeat"), page.get_by_role("switch", name="record"), slider,
+        lab.locator(".scroll"), lab.get_by_role("region", name="event in detail"),
+    ):  # fmt: skip
+        place.focus()
+        for key in ("x", "b", "m", "Shift+M", "ArrowLeft"):
+            page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert [cell.source for cell in view.read().cells] == cells
+    assert {cell.cell_type for cell in view.read().cells} == {"code"}
+    expect(button(view, "Go live")).to_be_visible()
+    expect(lab.locator(".note")).to_contain_text("The feed as it was at event 41.")
+    field(view, "Source").focus()
+    page.keyboard.type("x b")
+    expect(field(view, "Source")).to_have_value("x b")
+    page.evaluate(
+        "() => { window.told = []; window.jupyterapp.commands.commandExecuted.connect((_, { id }) => told.push(id)); }"
+    )
+    slider.focus()
+    page.keyboard.press("Control+s")
+    page.wait_for_function("() => window.told.includes('docmanager:save')")
+
+
 def test_controls_have_names_in_the_accessibility_tree(view):
     """What assistive technology reads: roles, names and states."""
     lab = view.page.locator(".atlas-lab")
@@ -221,6 +357,27 @@ def test_the_end_of_the_bus_is_shown(view):
     expect(button(view, "Publish")).to_be_disabled()
 
 
+def test_a_still_picture_breaks_no_word(browser):
+    """In an exported page, too, a type or a number stands on one line; what an event holds may take several."""
+    bus = EventBus(name="New York")
+    for seconds in range(12):
+        bus.emit(
+            Event(EventType.WORKFLOW_NODE_ENTERED, {"text": "words " * 100}, "a-source", timestamp=seconds * 1000.0)
+        )
+    lab = Lab(bus)
+    page = browser.new_page(viewport={"width": 800, "height": 800})
+    page.set_content(str(lab.snapshot()))
+    lab.close()
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('td:not(:last-child)')]
+          .map((node) => { const range = document.createRange(); range.selectNodeContents(node); return [node, range]; })
+          .filter(([, range]) => new Set([...range.getClientRects()].map((box) => box.y)).size > 1)
+          .map(([node]) => node.textContent)"""
+    )
+    assert broken == []
+    page.close()
+
+
 CUT_OFF = """() => {
   const lab = document.querySelector('.atlas-lab').getBoundingClientRect();
   return [...document.querySelectorAll('.atlas-lab button, .atlas-lab input, .atlas-lab textarea')]
@@ -236,18 +393,13 @@ CUT_OFF = """() => {
 
 def test_it_looks_right_in_light_and_dark_wide_and_narrow(view):
     """Nothing is cut off, and the colours are those of the theme."""
-    page, lab = view.page, view.page.locator(".atlas-lab")
+    page = view.page
     run_cell(view, 3)
     field(view, "Payload (Chunk)").fill('{"text": "hello", "index": "two"}')
     row(view, "HANDLER_ERROR").click()
     expect(page.locator(".atlas-feed .detail")).to_contain_text("Traceback")
     for width in (1180, 700):
-        page.set_viewport_size(
-            {"width": round(page.viewport_size["width"] + width - lab.bounding_box()["width"]), "height": 1400}
-        )
-        page.wait_for_function(
-            "(n) => Math.abs(document.querySelector('.atlas-lab').getBoundingClientRect().width - n) < 2", arg=width
-        )
+        set_width(view, width)
         for theme, background in (("JupyterLab Light", 255), ("JupyterLab Dark", 17)):
             set_theme(page, theme)
             colour = page.locator(".atlas-publish").evaluate("(node) => getComputedStyle(node).backgroundColor")

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from atlas_lab.notebook import areas
-from atlas_lab.notebook.areas import EVERY, KEPT, Area, later, place_of
+from atlas_lab.notebook.areas import ERROR, EVERY, KEPT, Area, later, place_of
+from atlas_lab.notebook.stills import Still, bundle_of
 from atlas_lab.testing.contract.workers import PATIENCE
 from tests.notebook.timers import until_shown
 
@@ -116,6 +117,55 @@ def test_what_is_kept_is_bounded(area, steps):
         area.failed(ValueError("v" * 10**5))
     area._show()
     assert sum(len(str(one)) for one in area.widget.told[-1]) < 3 * KEPT + 200
+
+
+def test_no_line_is_shown_that_lost_its_beginning(area):
+    """Half a line would look like one that was printed."""
+    for number in range(KEPT):
+        area.write("stdout", f"line {number}\n")
+    area._show()
+    told, text = texts(area.widget.told[-1])
+    lines = text[1].splitlines()
+    assert lines == [f"line {number}" for number in range(KEPT - len(lines), KEPT)]
+    printed = sum(len(f"line {number}\n") for number in range(KEPT))
+    assert told[1] == f"… {printed - len(text[1]):,} characters before this were dropped\n"
+
+
+class Page:
+    """What a still needs of a shell, and a list of what was published."""
+
+    def __init__(self):
+        self.display_pub = self
+        self.told = []
+
+    def publish(self, **message):
+        self.told.append(message)
+
+
+def test_a_still_changes_once_however_often_it_is_told(monkeypatch):
+    """The last state is what is kept, and nothing once its cell runs again."""
+    steps, page = [], Page()
+    monkeypatch.setattr("atlas_lab.notebook.stills.display", lambda *args, **options: page.told.append(options))
+    still = Still(page, lambda seconds, step: steps.append(step))
+    for text in ("a\n", "a\nb\n"):
+        still.show([{"output_type": "stream", "name": "stdout", "text": text}])
+    assert (len(steps), len(page.told)) == (1, 1)
+    steps.pop()()
+    first, second = page.told
+    assert (second["data"]["text/plain"], second["update"]) == ("a\nb", True)
+    assert second["transient"]["display_id"] == first["display_id"]
+    still.show([{"output_type": ERROR, "ename": "E", "evalue": "<i>", "traceback": ["T", "E: <i>"]}])
+    still.end()
+    steps.pop()()
+    assert len(page.told) == 2
+
+
+def test_a_still_escapes_what_a_handler_printed():
+    """And tells an error from what was printed."""
+    error = {"output_type": ERROR, "ename": "E", "evalue": "<i>", "traceback": ["T", "E: <i>"]}
+    shown = bundle_of([{"output_type": "stream", "name": "stdout", "text": "<b>\n"}, error])
+    assert shown["text/plain"] == "<b>\nT\nE: <i>"
+    assert '<pre class="">&lt;b&gt;</pre><pre class="bad">T\nE: &lt;i&gt;</pre>' in shown["text/html"]
 
 
 def test_many_threads_lose_nothing(area):

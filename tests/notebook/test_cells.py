@@ -138,6 +138,15 @@ def test_a_bus_that_refuses_fails_no_cell(loaded, caplog):
     assert loaded.user_ns["x"] == 2
 
 
+def test_a_handler_that_fails_on_a_cell_says_that_the_notebook_told_of_it(loaded, caplog):
+    """No line of the user's published the event, so none is named, and no file of this package either."""
+    caplog.set_level(logging.CRITICAL + 1, logger="atlas_lab")
+    with notebook.bus().subscribe(STARTED, lambda event: 1 // 0):
+        loaded.run_cell("1")
+    (report,) = notebook.bus().history.select(EventType.HANDLER_ERROR)
+    assert report.data["published_at"] == "the notebook, around a cell"
+
+
 def test_silent_cells_are_no_events(loaded):
     """What front ends run behind the scenes is not shown."""
     loaded.run_cell("1", silent=True)

@@ -181,10 +181,14 @@ def test_an_undo_that_fails_can_be_called_again():
     with pytest.raises(UndoError, match="undoing Write of effects/rename-1 failed: KeyError") as raised:
         command.undo()
     assert raised.value.undone == 1
-    assert "failed: KeyError" in bus.history["COMMAND_FAILED"][-1].data.error
+    failed = bus.history["COMMAND_FAILED"][-1].data
+    assert "failed: KeyError" in failed.error
+    assert (failed.undone, failed.left) == (1, 1)
     files.texts["b"] = text
     assert command.undo() == 1
     assert files.texts == {"a": "hello"}
+    reverted = bus.history["COMMAND_REVERTED"][-1].data
+    assert (command.undone, reverted.undone, reverted.left) == (2, 2, 0)
 
 
 def test_refusals_reach_the_program():
@@ -245,8 +249,65 @@ def test_a_replay_of_another_program_is_told():
 
     with pytest.raises(ReplayError, match="asked for 3 only"):
         effects.replay(more(), bus, run="effects/rename-1")
-    with pytest.raises(LookupError, match="only effects 2, 3 are recorded"):
+    with pytest.raises(LookupError, match="of the 3 effects of .*, only these are recorded: 2, 3"):
         effects.replay(rename("a", "b"), bus.history["EFFECT_COMPLETED"][1:3])
+
+
+def test_a_replay_that_ends_early_is_told():
+    """A program that asks for fewer effects is another one too."""
+    bus = EventBus()
+    effects = Files(a="hello").system(bus)
+    effects.run(rename("a", "b"))
+
+    def less():
+        return (yield Read("a"))
+
+    with pytest.raises(ReplayError, match=r"ended after 1 effects, .* asked for 3, the next being Write\(name='b'"):
+        effects.replay(less(), bus, run="effects/rename-1")
+    assert bus.history[-1].type is EventType.COMMAND_FAILED
+
+
+def test_a_result_that_is_no_longer_recorded_is_told():
+    """Also the last one: the run's end tells how many there were."""
+    bus = EventBus()
+    effects = Files(a="hello").system(bus)
+    effects.run(rename("a", "b"))
+    last = bus.history["EFFECT_COMPLETED"][-1]
+    kept = [event for event in bus.history if event is not last]
+    with pytest.raises(
+        LookupError, match="of the 3 effects of effects/rename-1, only these are recorded: 1, 2. A bounded"
+    ):
+        effects.replay(rename("a", "b"), kept)
+
+
+def test_the_latest_of_runs_of_one_name_is_replayed():
+    """A cell that makes its system again counts its runs from 1 again, on the same bus."""
+    bus = EventBus()
+    for text in ("old", "newer"):
+        effects = Files(a=text).system(bus)
+        assert effects.run(rename("a", "b")).run == "effects/rename-1"
+    assert effects.replay(rename("a", "b"), bus).result == len("newer")
+
+
+def test_a_program_that_ran_is_no_new_one():
+    """A generator goes through once; run again, it would ask for nothing and look like a success."""
+    bus = EventBus()
+    effects = Files(a="hello").system(bus)
+    program = rename("a", "b")
+    effects.dry_run(program, results={Read: "x"})
+    with pytest.raises(ValueError, match="program rename was run before; call its function again"):
+        effects.run(program)
+    assert len(bus.history["COMMAND_EXECUTED"]) == 1
+
+
+def test_an_undo_that_went_well_leaves_no_error():
+    """The refusal before it is history."""
+    files = Files(missing="here")
+    command = files.system(EventBus()).run(write_and_mail("a"))
+    with pytest.raises(UndoError, match="Mail has no undo"):
+        command.undo()
+    assert command.undo(partial=True) == 1
+    assert (command.status, command.error) == ("reverted", None)
 
 
 def test_a_queue_refuses_rather_than_performs_late():
@@ -332,8 +393,11 @@ def test_what_is_no_program_or_effect_is_refused():
         EffectSystem(bus, {str: print})
     with pytest.raises(TypeError, match="the performer of Read must be a Performer or callable"):
         EffectSystem(bus, {Read: 1})
+    with pytest.raises(TypeError, match="performers must be a mapping of effects"):
+        EffectSystem(bus, [Read])
     with pytest.raises(TypeError, match="bus must be an EventBus"):
         EffectSystem(None, {})
+    assert repr(Files().system(bus)).startswith("<EffectSystem effects: performs Mail, Read, Write")
     with pytest.raises(ValueError, match="on_failure must be 'undo' or 'keep'"):
         effects.run(iter_mail(), on_failure="stop")
 

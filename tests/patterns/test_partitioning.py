@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
+import sys
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -101,7 +103,12 @@ def test_dask_runs_units_on_a_cluster(tmp_path):
     with (
         dask.config.set(options),
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, host="127.0.0.1", protocol="tcp", dashboard_address=None
+            n_workers=1,
+            threads_per_worker=2,
+            processes=False,
+            host="127.0.0.1",
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster) as client,
         client.get_executor() as executor,
@@ -151,25 +158,44 @@ def test_an_executor_that_is_broken_already_is_told(threads):
         assert [one[0] for one in seen(bus)] == ["TASK_SUBMITTED", "TASK_COMPLETED"]
 
 
-class KilledWorker(Exception):
-    """As dask.distributed names it."""
+def test_an_executor_that_takes_no_more_loses_nothing_that_was_done():
+    """One that is shut down, or cancels what waits: the units are told as lost, and results are kept."""
+    for last in (ThreadPoolExecutor.shutdown, lambda one: one.shutdown(cancel_futures=True)):
+        bus, executor = EventBus(), ThreadPoolExecutor(1)
+        bus.subscribe(EventType.TASK_COMPLETED, lambda event, last=last, executor=executor: last(executor), once=True)
+        units = [Unit("done", work.total, ([1],)), Unit("after", work.total, needs=("done",))]
+        with pytest.raises(DeadWorkerError, match=r"lost 1 of 2 units: after: the executor takes no more: .* shutdown"):
+            Partitioner(bus, executor).run(units)
+        assert [event.data.outcome for event in bus.history["TASK_COMPLETED"]] == ["ok", "lost"]
+    bus, executor = EventBus(), Cancelling()
+    with pytest.raises(DeadWorkerError, match="a: it was cancelled, as when the executor is closed"):
+        Partitioner(bus, executor).run([Unit("a", work.total)])
+    assert bus.history[-1].data.outcome == "lost"
 
 
-class Deadly(Executor):
-    """An executor each of whose workers dies."""
+class Cancelling(Executor):
+    """An executor that is being closed: what it took, it cancels."""
 
     def submit(self, function, /, *args, **kwargs):
         future = Future()
-        future.set_exception(KilledWorker("died while running it"))
+        future.cancel()
+        future.set_running_or_notify_cancel()
         return future
 
 
-def test_a_dead_worker_of_dask_is_told_as_one():
-    """A cluster goes on after the death of a worker and raises KilledWorker; that is no failure of the unit's code."""
+def test_work_that_exits_the_interpreter_fails_alone(threads):
+    """Not the thread that waits for it, and not the other units."""
     bus = EventBus()
-    with pytest.raises(DeadWorkerError, match="a: a worker died: KilledWorker: died while running it"):
-        Partitioner(bus, Deadly()).run([Unit("a", work.total)])
-    assert bus.history[-1].data.outcome == "lost"
+    with pytest.raises(PartitionError, match=r"quits: SystemExit: 3\. 1 results are kept") as failed:
+        Partitioner(bus, threads).run([Unit("quits", sys.exit, (3,)), Unit("other", work.total, ([1],))])
+    assert failed.value.run.results == {"other": 1}
+    assert isinstance(failed.value.__cause__, SystemExit)
+    assert sorted(event.data.outcome for event in bus.history["TASK_COMPLETED"]) == ["failed", "ok"]
+
+
+def test_async_work_is_run_to_its_end(threads):
+    """What it returns is the result, not the coroutine."""
+    assert Partitioner(EventBus(), threads).run([Unit("a", asyncio.sleep, (0, "slept"))]).results == {"a": "slept"}
 
 
 def test_a_unit_that_fails_does_not_keep_others_from_running(pool, threads):
@@ -233,9 +259,16 @@ def test_bad_arguments_are_refused(threads):
         (("a", 1), "function of unit 'a' must be callable"),
         (("a", work.total, 5), r"args of unit 'a' must be a tuple, got 5; write \(value,\)"),
         (("a", work.total, (), "b"), "needs of unit 'a' must be a tuple of names, got 'b'"),
+        (("a", work.total, (), (), 3), "kwargs of unit 'a' must be a mapping, got 3"),
     ]:
         with pytest.raises(TypeError, match=message):
             Unit(*arguments)
+    with pytest.raises(ValueError, match="name is empty"):
+        Unit("", work.total)
+    with pytest.raises(TypeError, match="units must be an iterable of Unit, got int"):
+        Partitioner(EventBus(), threads).run(7)
+    with pytest.raises(TypeError, match="done must be a mapping of names to results, got list"):
+        Partitioner(EventBus(), threads).run([], done=[1])
     with pytest.raises(TypeError, match="executor must be a concurrent.futures.Executor"):
         Partitioner(EventBus(), None)
     with pytest.raises(TypeError, match="bus must be an EventBus"):

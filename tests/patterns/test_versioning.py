@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas_lab import Event, EventBus, EventType
+from atlas_lab import BusClosedError, Event, EventBus, EventType
 from atlas_lab.patterns import ReducerError, Versioned, VersionedState, differences, freeze
 
 CHUNK, STARTED = EventType.STREAM_CHUNK, EventType.STREAM_STARTED
@@ -39,6 +39,30 @@ def test_events_make_versions_that_tell_their_cause():
     assert told[1].data == Versioned("gates", 2, 1, "main", "STREAM_CHUNK", 4, second, "STREAM_CHUNK")
     assert told[0].source == "gates"
     assert told[0].timestamp == gates.at(1).timestamp == bus.history[0].timestamp
+
+
+def test_versions_of_another_state_are_refused():
+    """Their numbers would name another version here."""
+    mine, other = (VersionedState(EventBus(), {"n": 0}, name=name) for name in ("mine", "other"))
+    for state in (mine, other):
+        state.commit({"n": state.name}, "named")
+    assert mine.revert(mine.head).state == {"n": "mine"}
+    for call in (mine.diff, mine.revert, lambda version: mine.branch("b", at=version)):
+        with pytest.raises(LookupError, match="this version 1, 'named', is none of mine"):
+            call(other.head)
+    assert mine.branches == {"main": 2}
+
+
+def test_a_bus_that_is_closed_leaves_the_versions_as_they_are():
+    """No version is made that could not be told, and all can be read."""
+    bus = EventBus()
+    state = VersionedState(bus, {"n": 0})
+    state.commit({"n": 1})
+    bus.close()
+    for call in (lambda: state.commit({"n": 2}), lambda: state.revert(0)):
+        with pytest.raises(BusClosedError, match="could not tell of a version; state can still be read"):
+            call()
+    assert (state.head.number, state.state, state.at(0).state) == (1, {"n": 1}, {"n": 0})
 
 
 def test_at_finds_versions_by_number_time_and_event():
@@ -243,6 +267,9 @@ def test_differences_go_as_deep_as_what_tells_them_apart():
         (lambda: VersionedState(EventBus(), 0).commit(1, cause="x"), TypeError, "cause must be an Event"),
         (lambda: VersionedState(EventBus(), 0).branch(2), TypeError, "name must be a str, got 2"),
         (lambda: VersionedState(EventBus(), 0).revert(5), LookupError, "no version 5"),
+        (lambda: VersionedState(EventBus(), 0).branch(""), ValueError, "name is empty"),
+        (lambda: VersionedState(EventBus(), 0).at(time="noon"), TypeError, "time must be a number, got 'noon'"),
+        (lambda: VersionedState(EventBus(), 0).at(seq="1"), TypeError, "seq must be a number, got '1'"),
     ],
 )
 def test_bad_arguments_are_refused(call, error, message):

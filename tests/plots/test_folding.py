@@ -42,3 +42,10 @@ def test_the_most_frequent_value_is_not_the_rest():
     assert folded.sizes[-1] > folded.sizes[0]
     assert folded.names[folded.frequent] == "a"
     assert fold(pd.Series(["x"]), 1).frequent == 0
+
+
+def test_no_value_leads_where_two_are_as_frequent():
+    """A sentence does not name one of several as the most frequent."""
+    assert fold(pd.Series(list("aab")), 9).one_leads
+    assert not fold(pd.Series(list("aabb")), 9).one_leads
+    assert not fold(pd.Series(list("aaa")), 9).one_leads

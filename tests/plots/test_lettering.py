@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from atlas_lab.plots.lettering import PLAIN, enumerated, label, moment_text, period_text, plural, share_text, span_text
+from atlas_lab import Event, EventType, describe, plot_timeline, to_frame
+from atlas_lab.plots.lettering import (
+    PLAIN,
+    drawable,
+    enumerated,
+    label,
+    moment_text,
+    period_text,
+    plural,
+    share_text,
+    span_text,
+)
 
 NS = {"µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "h": 3_600_000_000_000}
 
@@ -26,7 +37,7 @@ def at(text, zone="UTC"):
         ("two\nlines\x07", "two\\nlines\\x07"),
         ("evil\u202etxt", "evil\\u202etxt"),
         ("lone\udcff", "lone\\udcff"),
-        ("検索", "\\u691c\\u7d22"),
+        ("検索", "検索"),
         ("e\u0301" + "\u0301" * 9, "e\u0301\u0301"),
         ("", "(empty)"),
         (None, "(none)"),
@@ -57,7 +68,7 @@ def test_no_text_breaks_a_plot(text, width):
     assert 0 < len(shown) <= max(width, len("(empty)"))
     assert shown.isprintable()
     figure = Figure(figsize=(2, 1))
-    figure.text(0, 0, shown, **PLAIN)
+    figure.text(0, 0, drawable(shown), **PLAIN)
     figure.savefig(io.BytesIO(), dpi=20)
 
 
@@ -73,10 +84,20 @@ def test_a_million_characters_are_not_all_looked_at():
     assert label(Read("é" * 1_000_000 + "z")).endswith("z")
 
 
+def test_letters_that_the_font_lacks_are_still_read_in_words():
+    """A sentence is text, whatever the picture can show; in the picture they stand as in Python source."""
+    frame = to_frame([Event(EventType.STREAM_CHUNK, source=name, timestamp=0.0) for name in ("検索", "検索", "ab")])
+    ax = plot_timeline(frame, ax=Figure().subplots())
+    assert "検索 has the most, 2" in describe(ax)
+    assert [name.get_text() for name in ax.get_yticklabels()] == ["\\u691c\\u7d22", "ab"]
+    assert drawable("é → ×\n検") == "é → ×\n\\u691c"
+    assert len(drawable("検" * 20)) == 32
+
+
 @pytest.mark.parametrize("code", range(0x250, 0x2000, 0x40))
 def test_what_the_font_lacks_is_told_apart(code):
     """Two names in letters that the font lacks do not both become boxes."""
-    one, two = label(chr(code)), label(chr(code + 1))
+    one, two = drawable(label(chr(code))), drawable(label(chr(code + 1)))
     assert one != two
     assert unicodedata.category(one[0]) != "Cn"
 
@@ -142,3 +163,13 @@ def test_a_period_is_told_in_its_own_zone():
         "from 2013-02-08 05:00 to 06:00 UTC"  # over an hour, half a second says nothing
     )
     assert period_text(at("2013-02-08 05:00"), at("2013-02-08 05:00")) == "at 2013-02-08 05:00 UTC"
+    assert period_text(at("2013-02-08 05:00"), at("2013-02-08 05:00:00.000019")) == (
+        "within 19 µs from 2013-02-08 05:00 UTC on"  # milliseconds do not tell the two apart
+    )
+    in_summer, in_winter = (
+        at("2026-10-25 00:30").tz_convert("Europe/Berlin"),
+        at("2026-10-25 01:30").tz_convert("Europe/Berlin"),
+    )
+    assert (
+        period_text(in_summer, in_winter) == "within 1 h from 2026-10-25 02:30 Europe/Berlin on"
+    )  # nor does the clock

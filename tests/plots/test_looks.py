@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
-from atlas_lab.plots.looks import ERROR, contrasting, look, looks, muted
+from atlas_lab.plots.looks import ERROR, contrasting, look, looks, muted, tells_of_error
 
 
 def luminance(colour):
@@ -32,7 +32,9 @@ def test_looks_differ_in_more_than_colour():
 
 def test_errors_have_the_colour_of_errors_and_nothing_else_has():
     """A glance finds what went wrong."""
-    chosen = looks(["STREAM_CHUNK", "STREAM_ERROR", "Order.PAYMENT_FAILED", "HANDLER_ERROR"] + ["x"] * 20)
+    chosen = looks(
+        map(tells_of_error, ["STREAM_CHUNK", "STREAM_ERROR", "Order.PAYMENT_FAILED", "HANDLER_ERROR"] + ["x"] * 20)
+    )
     assert [one.colour == ERROR for one in chosen] == [False, True, True, True] + [False] * 20
     assert len({one.marker for one in chosen[1:4]}) == 3
 

@@ -26,7 +26,7 @@ def cells(ax):
     for text in ax.texts:
         if text.get_ha() == "center":
             x, y = text.get_position()
-            found[round(y), round(x)] = [*found.get((round(y), round(x)), []), text.get_text()]
+            found[round(y), round(x)] = text.get_text().split("\n")
     return found
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from atlas_lab import Event, EventType, describe, handler_latency, plot_timeline, rates, to_frame
+from atlas_lab import Event, EventType, describe, handler_latency, plot_rate, plot_timeline, rates, to_frame
 from atlas_lab.plots.looks import ERROR
 from tests.plot_builders import agents, deliveries, key_of, new_axes, rectangles, rows, segments, words
 
@@ -66,11 +66,30 @@ def test_a_line_leads_to_the_last_event_that_an_event_led_to():
 def test_many_events_are_counted():
     """Above the limit each lane has the counts of `rates`, and the plot says so."""
     frame = agents().events
+    frame = frame[frame["type"] != "HANDLER_ERROR"]
     ax = plot_timeline(frame, limit=10, ax=new_axes())
     table = rates(frame.assign(source=frame["source"].astype(str)), by="source")
     assert len(rectangles(ax)) == (table["count"] > 0).sum()
     assert any("the number in each" in text for text in words(ax))
     assert dots(ax) == []
+
+
+def test_what_failed_is_seen_among_many():
+    """Above the limit, too, a glance finds when a handler failed, by a colour and by a cross."""
+    calls = deliveries(
+        *[{"handler": "plan", "start": at * 1_000_000} for at in range(40)],
+        *[{"handler": "log", "start": at * 1_000_000, "outcome": ["ok", "error"][at == 30]} for at in range(40)],
+    )
+    ax = plot_timeline(calls, limit=10, ax=new_axes())
+    [(x, y, shape, colour)] = dots(ax)
+    assert (round(x), round(y), shape, colour) == (30, 1, "x", ERROR.lower())
+    assert key_of(ax) == ["calls", "errors among them"]
+    tops = sorted(top for left, right, top, bottom in rectangles(ax) if left <= 30 < right and round(bottom) == 1)
+    assert len(tops) == 2
+    sent = [(EventType.STREAM_CHUNK, "a", at / 10) for at in range(40)]
+    ax = plot_timeline(events(*sent, (EventType.STREAM_ERROR, "b", 1.0)), limit=10, ax=new_axes())
+    assert [round(y) for _, y, *_ in dots(ax)] == [1]
+    assert key_of(plot_timeline(events(*sent), limit=10, ax=new_axes())) == []
 
 
 def test_lanes_of_counts_have_scales_of_their_own():
@@ -129,6 +148,15 @@ def test_the_time_is_that_of_the_zone_of_the_frame():
     )
     assert short.get_xlabel() == "ms since 1970-01-02 00:00 UTC"
     assert [x for x, *_ in dots(short)] == [0, 500]
+
+
+def test_the_hour_that_comes_twice_is_drawn():
+    """A run that begins where summer time ends is no reason to fail."""
+    begin = 1_792_888_200.0  # 2026-10-25 02:30, for the first time
+    frame = events(*[(EventType.SYSTEM_HEALTH, "a", begin + hour * 3600) for hour in (0, 1, 2)])
+    frame = frame.assign(timestamp=frame["timestamp"].dt.tz_convert("Europe/Berlin"))
+    for plot in (plot_timeline, plot_rate):
+        assert describe(plot(frame, ax=new_axes())).startswith("3 events from 2026-10-25 02:30 to 03:30 Europe/Berlin")
 
 
 def test_events_without_a_time_are_told():

@@ -1,10 +1,12 @@
 """transitions and variants: what follows what within a case."""
 
 from collections import Counter
+from itertools import count
 
 import pytest
+from matplotlib.figure import Figure
 
-from atlas_lab import concat_frames, load_flights, to_frame
+from atlas_lab import EventBus, ScopedEventBus, concat_frames, load_flights, plot_transitions, to_frame
 from atlas_lab.tables import transitions, variants
 from tests.frame_builders import Step, event, seconds
 
@@ -29,6 +31,26 @@ def test_interleaved_cases_are_told_apart():
     one, other = steps_of("x", "ABC"), steps_of("y", "CCC")
     frame = to_frame([event for pair in zip(one, other, strict=True) for event in pair])
     assert variants(frame, case="source")["variant"].tolist() == ["Step.A → Step.B → Step.C", "Step.C ×3"]
+
+
+def test_a_cause_comes_before_what_it_led_to():
+    """Also on the bus above a scope, which an event reaches after those that its handlers in the scope published."""
+    bus = EventBus(clock=count(0.0).__next__)
+    scope = ScopedEventBus(parent=bus, scope_name="agent")
+    scope.subscribe(Step.A, lambda event: [scope.publish(Step.B), scope.publish(Step.C)])
+    scope.publish(Step.A)
+    frame = bus.history.to_frame()
+    assert frame["type"].tolist() == ["Step.B", "Step.C", "Step.A"]
+    assert variants(frame)["variant"].tolist() == ["Step.A → Step.B → Step.C"]
+    assert transitions(frame)[["from_type", "to_type"]].to_numpy().tolist() == [
+        ["Step.A", "Step.B"],
+        ["Step.B", "Step.C"],
+    ]
+    assert variants(frame.assign(timestamp=frame["timestamp"].min()))["variant"].tolist() == [
+        "Step.B → Step.C → Step.A"
+    ]
+    ax = plot_transitions(frame, ax=Figure().subplots())
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["Step.A", "Step.B", "Step.C"]
 
 
 def test_runs_are_kept_apart():

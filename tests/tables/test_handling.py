@@ -33,6 +33,19 @@ def test_totals_of_long_runs_keep_their_nanoseconds():
     assert handler_latency(frame)["total"].astype("int64").tolist() == [200 * 86_400 * 10**9 + 1]
 
 
+def test_own_time_is_without_what_was_led_to():
+    """The own times of handlers add up, skipped calls not counted; a frame that does not tell them has none."""
+    frame = deliveries(
+        {"handler": "plan", "duration": 100, "own": 30},
+        {"handler": "plan", "duration": 10, "own": 10, "outcome": "error"},
+        {"handler": "plan", "duration": 5, "own": 5, "outcome": "skipped"},
+        {"handler": "work", "duration": 70},
+    )
+    table = handler_latency(frame).set_index("handler")
+    assert table["own"].astype("int64").to_dict() == {"plan": 40, "work": 70}
+    assert handler_latency(frame.drop(columns="own"))["own"].isna().all()
+
+
 def test_errors_by_handler():
     """Failures are counted by handler, event type and error, as a share of the calls that ran, with the usual message."""
     boom = {"outcome": "error", "error_type": "KeyError"}

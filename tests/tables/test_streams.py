@@ -1,8 +1,10 @@
 """stream_quality: where streams begin and end, and the gaps between their chunks."""
 
+from itertools import count
+
 import pandas as pd
 
-from atlas_lab import Event, EventType, to_frame
+from atlas_lab import Event, EventBus, EventType, ScopedEventBus, to_frame
 from atlas_lab.tables import stream_quality
 from tests.frame_builders import agents, seconds
 
@@ -58,3 +60,20 @@ def test_streams_of_agents():
     table = stream_quality(agents())
     assert table["stream"].tolist() == ["model-0", "model-1", "model-2"] and table["chunks"].tolist() == [2, 3, 4]
     assert stream_quality(agents(), case="root_id")["chunks"].tolist() == [2, 3, 4]
+
+
+def test_a_stream_is_whole_on_the_bus_above_its_scope():
+    """A start that a handler in a scope answers with chunks comes up to the bus after them, and is still the start."""
+    bus = EventBus(clock=count(0.0).__next__)
+    scope = ScopedEventBus(parent=bus, scope_name="model")
+
+    def answer(event):
+        for kind in (EventType.STREAM_CHUNK, EventType.STREAM_CHUNK, EventType.STREAM_COMPLETED):
+            scope.publish(kind, source="m")
+
+    scope.subscribe(EventType.STREAM_STARTED, answer)
+    scope.publish(EventType.STREAM_STARTED, source="m")
+    assert bus.history[-1].type is EventType.STREAM_STARTED
+    for frame in (bus.history.to_frame(), scope.history.to_frame()):
+        [stream] = stream_quality(frame).itertuples()
+        assert (stream.chunks, stream.outcome, stream.first_chunk.total_seconds()) == (2, "completed", 1)

@@ -73,6 +73,7 @@ DTYPES = {
         "p99": SPAN,
         "max": SPAN,
         "total": SPAN,
+        "own": SPAN,
         "errors": "int64",
         "skipped": "int64",
     },

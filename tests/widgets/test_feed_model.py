@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from atlas_lab import Event, EventBus, EventType, ScopedEventBus, redact
 from atlas_lab.widgets.density import Density
+from atlas_lab.widgets.feed_detail import value_text
 from atlas_lab.widgets.feed_model import FeedModel, type_names
 from atlas_lab.widgets.matches import EventFilter, Matching
 from atlas_lab.widgets.record_switch import RecordSwitch
@@ -163,6 +167,17 @@ def test_steps_go_through_what_is_listed():
     assert model.selected == 10
 
 
+def test_the_time_of_an_event_fits_its_column():
+    """The longer it is after the first, the less a thousandth of a second says."""
+    times = iter([0.0, 0.0012, 999.5, 1740.0, 86_400.0, 1e6])
+    bus = EventBus(clock=lambda: next(times))
+    for _ in range(6):
+        bus.publish(CHUNK)
+    model = FeedModel(bus)
+    shown = [row[1] for row in model.cells(model.window())]
+    assert shown == ["1,000,000", "86,400", "1,740.0", "999.500", "0.001", "0.000"]
+
+
 def test_the_detail_tells_causes_across_scopes():
     """Also those that come later in the history, as a scope passes an event on when its handlers are done."""
     bus = EventBus(name="run")
@@ -201,6 +216,54 @@ def test_the_detail_of_a_failure_holds_the_traceback():
     assert ["handler", "divide"] in detail["fields"]
     assert "1 / 0" in detail["traceback"]
     assert model.cells(model.window())[0][5:] == ["ZeroDivisionError: division by zero in divide", -1]
+
+
+@dataclass
+class Part:
+    name: str
+    inside: object
+
+
+class Shape(msgspec.Struct):
+    sides: int
+
+
+@pytest.mark.parametrize(
+    "payload, kind, pairs",
+    [
+        ({"a": 1, "b": [1, 2]}, "", [["a", "1"], ["b", "[1, 2]"]]),
+        (Part("p", Shape(3)), "Part", [["name", "'p'"], ["inside", "Shape(sides=3)"]]),
+        (Shape(3), "Shape", [["sides", "3"]]),
+        (pd.DataFrame({"a": [1]}), "DataFrame", [["", "   a\n0  1"]]),
+        (b"\x00" * 2, "", [["", r"b'\x00\x00'"]]),
+        (ValueError("no"), "", [["", "ValueError('no')"]]),
+        ("two\nlines", "", [["", "two\nlines"]]),
+        ({}, "", [["", "{}"]]),
+        ([{"a": "x" * 40}, 2], "", [["", f"[\n {{\n  'a': '{'x' * 40}',\n }},\n 2,\n]"]]),
+    ],
+)
+def test_the_detail_tells_what_a_payload_holds(payload, kind, pairs):
+    """Its fields, if it has any, and what is inside of them line by line; a data frame and the like as they are."""
+    bus = EventBus()
+    bus.publish(CHUNK, payload)
+    model = FeedModel(bus)
+    model.select(1)
+    detail = model.detail()
+    assert (detail["kind"], detail["payload"]) == (kind, pairs)
+
+
+def test_a_huge_payload_is_cut_in_the_detail():
+    """What is sent is bounded, however deep and wide the payload."""
+    payload = {}
+    for _ in range(50):
+        payload = {str(number): payload for number in range(30)}
+    bus = EventBus()
+    bus.publish(CHUNK, payload)
+    model = FeedModel(bus)
+    model.select(1)
+    text = str(model.detail()["payload"])
+    assert len(text) < 500_000
+    assert value_text([{}] * 30).splitlines()[-2:] == [" … 10 more", "]"]
 
 
 def test_the_detail_holds_what_was_recorded():

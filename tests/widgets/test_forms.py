@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Literal, NotRequired, TypedDict
 
@@ -50,7 +52,72 @@ def test_each_field_is_of_a_kind():
     assert [(one.name, one.required) for one in fields_of(Part)] == [("name", True), ("size", False)]
 
 
-@pytest.mark.parametrize("kind", [Everything, Part, Tagged])
+@dataclass
+class Inner:
+    x: int
+    name: str = "n"
+
+
+@dataclass
+class Outer:
+    inner: Inner
+    mode: Literal["slow", "fast", 3]
+    when: datetime
+    maybe: Inner | None = None
+    own: Inner = field(default_factory=lambda: Inner(7))
+
+
+class Order(TypedDict):
+    who: str
+    colours: list[Colour]
+    at: NotRequired[Inner]
+    how: Literal["b", "a"] | None
+
+
+@dataclass
+class Endless:
+    again: Endless
+
+
+def test_the_fields_of_a_type_inside_a_type_stand_in_the_form():
+    """One that may be missing is written as JSON, as is what is deeper than a form can show."""
+    assert [one.name for one in fields_of(Outer)] == [
+        "inner.x", "inner.name", "mode", "when", "maybe", "own.x", "own.name",
+    ]  # fmt: skip
+    assert new_payload(Outer) == {
+        "inner": {"x": 0, "name": "n"}, "mode": "slow", "when": "", "maybe": None, "own": {"x": 7, "name": "n"},
+    }  # fmt: skip
+    assert [(one.name, one.kind) for one in fields_of(Endless)] == [("again.again.again", "json")]
+
+
+def test_fields_and_choices_stand_in_the_order_of_the_type():
+    """A person looks for them in the order in which they were written, and the first choice is the one to start with."""
+    assert [one.name for one in fields_of(Order)] == ["who", "colours", "at", "how"]
+    assert {one.name: one.choices for one in fields_of(Order)}["how"] == ("b", "a")
+    assert {one.name: one.choices for one in fields_of(Outer)}["mode"] == ("slow", "fast", 3)
+
+
+def test_what_json_holds_as_text_is_written_without_quotes():
+    """A date is no JSON of its own; nothing written where the type has a value of its own leaves it out."""
+    when = next(one for one in fields_of(Outer) if one.name == "when")
+    assert (when.kind, when.read(" 2026-01-31T14:30:00 "), when.hint) == (
+        "written", "2026-01-31T14:30:00", "2026-01-31T14:30:00",
+    )  # fmt: skip
+
+
+def test_a_field_inside_an_object_is_put_there_and_nothing_else_changes():
+    """Also when the object is not there yet, or is no object at all."""
+    x = fields_of(Outer)[0]
+    for before in ({}, {"inner": 5}, {"inner": {"name": "m"}}):
+        given = json.loads(json.dumps(before))
+        x.put(given, 3)
+        kept = before["inner"] if isinstance(before.get("inner"), dict) else {}
+        assert given == {"inner": {**kept, "x": 3}}
+        assert x.within(given) == 3
+    assert x.within({"inner": 5}) is LEFT_OUT
+
+
+@pytest.mark.parametrize("kind", [Everything, Part, Tagged, Inner])
 def test_a_new_payload_fits_its_type(kind):
     """The form starts with a payload that can be published as it is."""
     PayloadType(kind, "data_type").fit(new_payload(kind))

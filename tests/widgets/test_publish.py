@@ -96,6 +96,15 @@ def test_the_form_and_the_json_are_one(bus, panel):
     assert (panel.form["text"].value, panel.form["index"].value, panel.form["final"].value) == ("bye", "8", False)
 
 
+def test_what_is_wrong_with_a_field_is_told_once(bus, panel):
+    """At the field while the form is shown, below the text while the JSON is."""
+    panel.data.value = '{"text": 5, "index": 8}'
+    assert "text: expected str, got int" in panel._messages["data"].value
+    panel.as_form.value = True
+    assert "expected str, got int" in panel._form_messages["text"].value
+    assert panel._messages["data"].value == ""
+
+
 def test_forms_that_are_gone_leave_no_widget(bus, panel):
     """Changing the type many times costs no more than once."""
     panel.event_type.value = "AGENT_STARTED"
@@ -153,11 +162,16 @@ def test_closing_the_panel_ends_what_is_repeated(bus):
 
 
 def test_a_closed_bus_disables_the_buttons(bus, panel):
-    """What cannot work is not offered."""
+    """What cannot work is not offered, and why is told in place of what came of the last publish."""
     panel.displayed = True
+    panel.data.value = '{"text": "hello", "index": 2}'
+    panel.publish.click()
+    assert "published as #1" in panel._outcome.value
     bus.close()
     panel.tick()
-    assert (panel.publish.disabled, panel.repeat.disabled) == (True, True)
+    assert all(one.disabled for one in (panel.publish, panel.repeat, panel.data, panel.source, panel.metadata))
+    assert "the bus is closed" in panel._outcome.value
+    assert "published as" not in panel._outcome.value
     panel.publish.click()
     assert "the bus is closed" in panel._outcome.value
 

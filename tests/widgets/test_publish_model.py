@@ -121,6 +121,36 @@ def test_a_form_is_offered_for_a_known_type(typed_bus):
         form.set_field("nothing", "1")
 
 
+def test_a_field_inside_an_object_is_written_where_it_stands():
+    """The payload offered fits its type at once, and a problem inside an object is told at its field."""
+
+    @dataclass
+    class Node:
+        name: str
+        size: Size
+
+    @dataclass
+    class Size:
+        rows: int
+        unit: str = "row"
+
+    Node.__annotations__["size"] = Size
+    bus = EventBus()
+    bus.subscribe(CHUNK, lambda event: None, data_type=Node)
+    form = PublishModel(bus, CHUNK)
+    assert (form.draft.data, form.problems) == ('{"name": "",\n "size": {"rows": 0, "unit": "row"}}', {})
+    form.set_field("size.rows", "3")
+    assert form.values() == {"name": "", "size.rows": "3", "size.unit": "row"}
+    form.edit(data='{"name": "", "size": {"rows": "3"}}')
+    assert form.problems == {
+        "data": "size.rows: expected int, got str", "data.size.rows": "expected int, got str",
+    }  # fmt: skip
+    assert form.publish() is None
+    form.set_field("size.rows", "4")
+    form.publish()
+    assert bus.history[-1].data == Node("", Size(4))
+
+
 def test_a_payload_that_was_touched_stays_when_the_type_changes(typed_bus):
     """Choosing another type takes nothing away that somebody wrote."""
     form = PublishModel(typed_bus, CHUNK)
@@ -271,8 +301,10 @@ def test_repeat_publishes_each_event_with_a_payload_of_its_own():
 def test_repeat_stops_when_it_is_told_to_and_when_the_form_is_closed():
     """And leaves no thread."""
     form = PublishModel(EventBus())
+    form.publish()
     for end in (form.stop, form.close):
         assert form.start_repeat(1000, 1)
+        assert form.outcome is None, "what came of the publish before says nothing about a run that goes on"
         run = form.repeating
         end()
         assert run.join(PATIENCE)

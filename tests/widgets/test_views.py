@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from ipywidgets.widgets.widget import _instances
 
@@ -110,6 +111,35 @@ def test_it_sends_nothing_while_nobody_sees_it_or_nothing_changes(view, bus, mon
             part.tick()
     assert len(sent) == first
     panel.close()
+
+
+def test_what_was_moves_on_in_the_curves_while_nothing_happens(bus, monkeypatch):
+    """Else a burst would stand where it was for ever; it moves once a second, and a curve at rest is not sent."""
+    now = 0.0
+    monkeypatch.setattr("atlas_lab.widgets.rate.time.monotonic", lambda: now)
+    view = RateView(bus)
+    view.model._clock = lambda: now
+    sent = []
+
+    def look(until):
+        nonlocal now
+        while now < until:
+            now += 0.5
+            if (news := view.news(everything=False)) is not None:
+                sent.append((now, np.frombuffer(news[1][0], np.float32).argmax()))
+
+    look(1)
+    bus.publish(EventType.STREAM_CHUNK)
+    sent.clear()
+    look(20)
+    times, tops = zip(*sent, strict=True)
+    assert 18 <= len(sent) <= 24
+    assert tops[0] - tops[-1] == pytest.approx((times[-1] - times[0]) * 5, abs=6)
+    look(70)
+    sent.clear()
+    look(90)
+    assert sent == []
+    view.close()
 
 
 @pytest.mark.parametrize("view", [EventFeed, MiddlewarePanel, SubscriptionsPanel, RateView])

@@ -13,7 +13,6 @@ function render({ model, el }) {
   let searching = false;
   list.hidden = true;
   el.classList.add("atlas-chooser");
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
   el.append(label, make("div", { class: "atlas-chooser-field" }, input, arrow, list));
 
   function fill() {

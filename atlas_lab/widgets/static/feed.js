@@ -78,7 +78,8 @@ function render({ model, el }) {
 
   const nodes = [];
   const cellsOf = () => {
-    const cells = ["num", "num plus", "t", "s", "scope", "d"].map((look) => make("span", { class: look, role: "gridcell" }));
+    const cells = ["num", "num plus", "t", "s", "scope", "d"].map((look) => make("span", { class: look, role: "gridcell" },
+      look === "scope" ? make("bdi", { dir: "ltr" }) : null));
     const node = make("div", { class: "line row", role: "row" }, ...cells);
     node.addEventListener("click", () => { if (node.seq) { line.say("select", { value: node.seq }); scroll.focus({ preventScroll: true }); } });
     return { node, cells };
@@ -98,9 +99,8 @@ function render({ model, el }) {
       const chosen = row != null && row[0] === state.selected;
       node.setAttribute("aria-selected", chosen ? "true" : "false");
       if (chosen) active = node.id;
-      cells.forEach((cell, place) => { setText(cell, row ? String(row[place]) : place === 5 ? "…" : ""); });
-      cells[2].title = row?.[2] ?? "";
-      cells[5].title = row?.[5] ?? "";
+      cells.forEach((cell, place) => { setText(cell.firstElementChild ?? cell, row ? String(row[place]) : place === 5 ? "…" : ""); });
+      for (const place of [2, 3, 4, 5]) cells[place].title = row?.[place] ?? "";
     });
     rows.style.transform = `translateY(${scaled() ? 0 : -(scroll.scrollTop % ROW)}px)`;
     if (active) scroll.setAttribute("aria-activedescendant", active);

@@ -18,7 +18,8 @@ function pairs(list, bad = () => false) {
 }
 
 function part(title, ...children) {
-  return make("section", {}, make("h3", { text: title }), ...children);
+  const [what, name] = [title].flat();
+  return make("section", {}, make("h3", {}, what, name ? make("span", { class: "name", text: ` ${name}` }) : null), ...children);
 }
 
 function causes(detail, type, jump) {
@@ -69,18 +70,18 @@ function showDetail(box, detail, jump) {
   const parts = [
     make("section", {}, make("h3", { text: `Event ${counted(detail.seq)}` }),
       pairs(detail.fields, (key) => key === "error")),
-    detail.payload.length ? part("Payload", pairs(detail.payload)) : null,
+    detail.payload.length ? part(["Payload", detail.kind], pairs(detail.payload)) : null,
     part("Caused by",
       detail.causes.length || detail.why ? causes(detail, field.type, jump) : make("p", { class: "dim", text: "Nothing: published at top level." }),
       detail.why ? make("p", { class: "dim", text: detail.why }) : null),
+    detail.traceback ? part("Traceback", make("pre", { text: detail.traceback.trimEnd(), tabindex: "0", "aria-label": "traceback" })) : null,
     part("Handled by", ...(detail.calls.length ? calls(detail) : [make("p", { class: "dim",
       text: detail.recorded && detail.steps.length ? "No handler." : off })])),
     detail.steps.length ? part("Middleware", ...steps(detail)) : null,
     detail.metadata.length ? part("Metadata", pairs(detail.metadata)) : null,
-    detail.traceback ? part("Traceback", make("pre", { text: detail.traceback.trimEnd(), tabindex: "0", "aria-label": "traceback" })) : null,
   ];
-  for (const p of box.querySelectorAll("p")) p.remove();
-  const at = box.scrollTop;
+  const at = box.seq === detail.seq ? box.scrollTop : 0; // another event is read from its top
+  box.seq = detail.seq;
   box.replaceChildren(...parts.filter(Boolean));
   box.scrollTop = at;
 }

@@ -2,7 +2,7 @@ const PARTS = ["passed", "transformed", "dropped", "raised"];
 
 function render({ model, el }) {
   const list = make("ol", { class: "atlas-mw-list" });
-  const none = make("p", { class: "atlas-empty", text: "None: every event passes." });
+  const none = make("p", { class: "atlas-empty", text: "None: every event passes. bus.add_middleware(iso_timestamp) adds one." });
   const more = make("p", { class: "atlas-empty" });
   const told = make("div", { class: "atlas-hidden", role: "status" });
   el.classList.add("atlas-panel", "atlas-mw");

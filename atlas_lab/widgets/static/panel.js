@@ -1,6 +1,20 @@
 // What every view does: it says that it is there, counts messages, notices that one is missing, and that no heartbeat
 // comes any more. Nothing that comes from the kernel is ever read as HTML: text goes through textContent.
 
+// Keys are not for the notebook, one of whose shortcuts cuts the cell away; with Ctrl and the like they are, but not in a
+// field, where they undo and copy. A shortcut is looked for from the element on that has the focus, so that is marked.
+const FIELDS = "input,textarea,select";
+if (!window.atlasLabKeys) {
+  window.atlasLabKeys = true; // once for all views of a page
+  window.addEventListener("keydown", (event) => {
+    const at = event.target;
+    if (!(at instanceof Element) || !at.closest(".atlas-lab,.atlas-publish,.atlas-panel,.atlas-feed,.atlas-rate")) return;
+    const withControl = event.ctrlKey || event.metaKey || event.altKey;
+    const theirs = withControl && (event.key.toLowerCase() === "s" || !at.matches(FIELDS));
+    at.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
+  }, true);
+}
+
 const NO_BEAT = 6000; // milliseconds without a sign of the kernel until it counts as gone
 
 function make(name, attributes = {}, ...children) {
@@ -33,9 +47,10 @@ function connect(model, root, { news, alive }) {
   let last = null;
   let sign = Date.now();
   let gone = false;
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // keys in here are not for the notebook
   root.setAttribute("data-jp-suppress-context-menu", "true");
-  const say = (does, more = {}) => model.send({ do: does, viewer, ...more });
+  const say = (does, more = {}) => {
+    try { model.send({ do: does, viewer, ...more }); } catch { /* the kernel is gone, which the missing heartbeat tells */ }
+  };
   const mark = (isGone) => {
     if (gone === isGone) return;
     gone = isGone;
@@ -62,7 +77,7 @@ function connect(model, root, { news, alive }) {
     stop() {
       clearInterval(watch);
       model.off("msg:custom", hear);
-      try { say("hidden"); } catch { /* the kernel is gone */ }
+      say("hidden");
     },
   };
 }

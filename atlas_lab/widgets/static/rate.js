@@ -95,7 +95,7 @@ function render({ model, el }) {
     setText(dropped.number, counted(state.dropped ?? 0));
     dropped.node.hidden = !state.dropped;
     setText(rate, Math.round(state.rate ?? 0).toLocaleString("en-US"));
-    calls.hidden = !state.recording;
+    calls.hidden = !state.recording || state.p50 == null; // nothing was timed yet
     setText(p50, micros(state.p50));
     setText(p99, micros(state.p99));
     paint();

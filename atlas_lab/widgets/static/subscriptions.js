@@ -64,7 +64,7 @@ function render({ model, el }) {
     search.hidden = message.total < 6 && !search.value;
     table.hidden = message.rows.length === 0;
     none.hidden = message.rows.length > 0;
-    setText(none, message.total ? "None holds this text." : "Nobody listens: bus.on(EventType.STREAM_CHUNK) subscribes a handler.");
+    setText(none, message.total ? "None holds this text." : message.closed ? "The bus is closed, which ended them all." : "Nobody listens: bus.on(EventType.STREAM_CHUNK) subscribes a handler.");
     note.hidden = !message.note;
     setText(note, message.note);
     el.classList.toggle("atlas-closed", message.closed === true);
