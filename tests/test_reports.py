@@ -13,6 +13,7 @@ import pytest
 
 import atlas_lab
 from atlas_lab import BusStats, Event, EventBus, EventType, MiddlewareError, ScopedEventBus, tap_logging
+from atlas_lab.testing.contract.workers import PATIENCE
 
 CHUNK = EventType.STREAM_CHUNK
 DONE = EventType.STREAM_COMPLETED
@@ -264,7 +265,7 @@ def test_an_event_of_the_panel_says_that_it_came_from_there():
     form.publish()
     assert form.start_repeat(1, 1000.0)
     assert form.repeating is not None
-    form.repeating.join(10)
+    form.repeating.join(PATIENCE)
     form.close()
     assert places_of(bus) == ["the lab's form"] * 2
 

@@ -307,9 +307,9 @@ def test_closing_the_engine_ends_a_single_node_too(bus):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     engine.close(timeout=0.2)
-    asking.join(10)
+    asking.join(PATIENCE)
     over.set()
     assert (len(ended), exits(bus)) == (1, [("hang", 1, "cancelled")])
 
