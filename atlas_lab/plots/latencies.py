@@ -145,6 +145,7 @@ def _scale(ax: Axes, times: Numbers, width: float) -> None:
     ax.set_yticks([0, 0.5, 0.9, 1], ["0 %", "50 %", "90 %", "100 %"])
     ax.set_ylim(0, 1.02)
     ax.tick_params(which="minor", length=0)
+    ax.tick_params(axis="x", which="both", pad=8)  # below the 0 % of the other axis
     grid(ax, "both")
 
 
