@@ -13,7 +13,8 @@ from atlas_lab.tables.handling import handler_latency
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, span_text
 from .looks import Look, Options, look, marker_size, muted, paper
-from .marks import fitting, grid, points, points_from_right, room, width_of, write
+from .marks import grid, write
+from .sizes import fitting, points, points_from_right, room, width_of
 
 try:
     from matplotlib.axes import Axes
