@@ -10,18 +10,8 @@ from atlas_lab.errors import MissingExtraError
 
 from .lettering import PLAIN
 from .looks import Colour, Options, contrasting, faint, mixed, muted, paper
-from .marks import (
-    fitting,
-    height_in_points,
-    name_rows,
-    points,
-    points_of_pixel,
-    row_height,
-    rows_for,
-    width_in_points,
-    width_of,
-    write,
-)
+from .marks import name_rows, write
+from .sizes import fitting, height_in_points, points, points_of_pixel, row_height, rows_for, width_in_points, width_of
 
 try:
     from matplotlib.axes import Axes

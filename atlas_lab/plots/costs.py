@@ -13,7 +13,8 @@ from atlas_lab.tables.columns import Shares
 from .drawing import axes_for, finish
 from .lettering import label, plural, span_text
 from .looks import Look, Options, look, marker_size, muted
-from .marks import grid, line_height, points_from_right, write
+from .marks import grid, write
+from .sizes import line_height, points_from_right
 
 try:
     from matplotlib.axes import Axes

@@ -20,7 +20,8 @@ from atlas_lab.tables.comparing import HasFrames
 
 from .lettering import PLAIN, drawable, plural
 from .looks import muted
-from .marks import characters, check_axes, points, write
+from .marks import write
+from .sizes import characters, check_axes, points
 
 try:
     import matplotlib as mpl

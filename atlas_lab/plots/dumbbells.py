@@ -11,7 +11,8 @@ from atlas_lab.tables.comparing import HasFrames, diff_runs
 from .drawing import axes_for, finish, say_empty
 from .lettering import label, plural, span_text
 from .looks import BLUE, ORANGE, Look, ink, muted
-from .marks import beside, fitting, grid, group_rows, key, rows_for
+from .marks import beside, grid, group_rows, key
+from .sizes import fitting, rows_for
 
 try:
     from matplotlib.axes import Axes

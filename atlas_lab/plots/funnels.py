@@ -13,7 +13,8 @@ from atlas_lab.tables.funnel import middleware_funnel
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, share_text, span_text
 from .looks import BLUE, ERROR, SKY, Look, paper
-from .marks import beside, boxes, fitting, grid, group_rows, key, rows_for
+from .marks import beside, boxes, grid, group_rows, key
+from .sizes import fitting, rows_for
 
 try:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ from atlas_lab.tables.columns import Mask, Numbers, Shares, moments
 from atlas_lab.tables.timing import Width, rates
 
 from .looks import BLUE, ERROR, Options, muted
-from .marks import boxes, characters, write
+from .marks import boxes, write
+from .sizes import characters
 from .time_axes import TimeAxis
 
 try:

@@ -13,7 +13,8 @@ from atlas_lab.tables.handling import handler_latency
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, span_text
 from .looks import Look, Options, look, marker_size, muted, paper
-from .marks import fitting, grid, points, points_from_right, room, width_of, write
+from .marks import grid, write
+from .sizes import fitting, points, points_from_right, room, width_of
 
 try:
     from matplotlib.axes import Axes
@@ -145,6 +146,7 @@ def _scale(ax: Axes, times: Numbers, width: float) -> None:
     ax.set_yticks([0, 0.5, 0.9, 1], ["0 %", "50 %", "90 %", "100 %"])
     ax.set_ylim(0, 1.02)
     ax.tick_params(which="minor", length=0)
+    ax.tick_params(axis="x", which="both", pad=8)  # below the 0 % of the other axis
     grid(ax, "both")
 
 

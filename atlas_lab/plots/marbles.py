@@ -15,7 +15,8 @@ from .drawing import axes_for, finish, frame_of, say_empty
 from .folding import Folded, fold
 from .lettering import label, plural
 from .looks import Look, Options, contrasting, faint, ink, marker_size, mixed
-from .marks import beside, fitting, group_rows, key, width_in_points, write
+from .marks import beside, group_rows, key, write
+from .sizes import fitting, width_in_points
 
 try:
     from matplotlib.axes import Axes

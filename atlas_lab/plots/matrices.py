@@ -15,7 +15,8 @@ from .cells import Matrix
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, share_text, span_text
 from .looks import BLUE, ERROR, muted
-from .marks import fitting, size_in_rows, write
+from .marks import write
+from .sizes import fitting, size_in_rows
 
 try:
     from matplotlib.axes import Axes

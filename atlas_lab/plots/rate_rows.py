@@ -15,7 +15,8 @@ from .folding import fold
 from .lanes import counts_of, draw_counts, name_peaks
 from .lettering import label, moment_text, period_text, plural, stretch_text
 from .looks import BLUE, ERROR, muted
-from .marks import fitting, name_rows, rows_for
+from .marks import name_rows
+from .sizes import fitting, rows_for
 from .time_axes import TimeAxis, bounds, moment, moments_of
 
 try:

@@ -14,7 +14,8 @@ from atlas_lab.tables.streams import stream_quality
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import label, plural, span_text
 from .looks import BLUE, ERROR, GREEN, ORANGE, Look, Options, faint, marker_size, paper
-from .marks import beside, boxes, fitting, grid, key, name_rows, rows_for
+from .marks import beside, boxes, grid, key, name_rows
+from .sizes import fitting, rows_for
 from .time_axes import TimeAxis
 
 try:

@@ -15,7 +15,8 @@ from .folding import Folded, fold
 from .lanes import counts_of, draw_counts
 from .lettering import label, period_text, plural, span_text, stretch_text, text_of
 from .looks import BLUE, ERROR, Look, Options, marker_size, muted, tells_of_error
-from .marks import boxes, fitting, key, name_rows, rows_for
+from .marks import boxes, key, name_rows
+from .sizes import fitting, rows_for
 from .time_axes import TimeAxis, bounds, moment, moments_of
 
 try:

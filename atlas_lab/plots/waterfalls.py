@@ -13,7 +13,8 @@ from atlas_lab.tables.comparing import HasFrames
 from .drawing import axes_for, finish, frame_of, not_kept, say_empty
 from .lettering import enumerated, label, plural, span_text
 from .looks import BLUE, ERROR, mixed, muted
-from .marks import beside, boxes, fitting, grid, points_from_left, room, rows_for, size_in_rows, width_of, write
+from .marks import beside, boxes, grid, write
+from .sizes import fitting, points_from_left, room, rows_for, size_in_rows, width_of
 from .time_axes import TimeAxis, moments_of
 
 try:

@@ -62,9 +62,14 @@ def plain(frame):
     ]
 
 
+def in_time(rows):
+    """Return rows in the order of their timestamps, those without one last."""
+    return sorted(rows, key=lambda row: (row["timestamp"] is None, row["timestamp"] or pd.Timestamp(0, tz="UTC")))
+
+
 def cases(rows, case):
     found = defaultdict(list)
-    for row in rows:
+    for row in in_time(rows):
         if row[case] is not None:
             found[row["run"], row[case]].append(row)
     return list(found.values())
@@ -119,9 +124,8 @@ def test_rates_are_those_of_a_loop_over_bins(frame, by, every):
 def test_interarrival_is_that_of_a_sorted_loop(frame, by):
     """Each gap is the time since the last event of the same run and group, in order of time."""
     rows = plain(frame)
-    rows.sort(key=lambda row: (row["timestamp"] is None, row["timestamp"] or pd.Timestamp(0, tz="UTC")))
     last, expected = {}, []
-    for row in rows:
+    for row in in_time(rows):
         key = (row["run"], row[by] if by else "")
         gap = since(row, last[key]) if key in last else None
         last[key] = row
@@ -266,7 +270,7 @@ def test_the_printed_tree_has_the_shape_of_the_walk(frame, limit):
 def test_streams_are_those_of_a_state_machine(frame):
     """Streams are those that a reader of the events, one after another, opens and closes."""
     open_streams, streams = {}, []
-    for row in plain(frame):
+    for row in in_time(plain(frame)):
         if row["source"] is None:
             continue
         key = row["run"], row["source"]
@@ -327,7 +331,7 @@ def test_latency_is_that_of_a_loop_over_calls(calls):
     for (handler,), rows in grouped(calls, "handler").items():
         took = [row["duration"] for row in rows if row["outcome"] != "skipped"]
         outcomes = Counter(row["outcome"] for row in rows)
-        numbers = [*(percentile(took, percent) for percent in (50, 90, 99, 100)), sum(took)]
+        numbers = [*(percentile(took, percent) for percent in (50, 90, 99, 100)), sum(took), sum(took)]
         spans = [None if number is None else pd.Timedelta(number) for number in numbers]
         expected.append((handler, len(took), *spans, outcomes["error"], outcomes["skipped"]))
     expected.sort(key=lambda row: -row[6])  # the place of the total
