@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
 import reprlib
 import sys
+import traceback
 from functools import partial
 from itertools import islice
 from types import CodeType, FunctionType
 from typing import Any, TypeGuard
+
+_HERE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib costs a tenth of the import
+_CALLING = {_HERE, os.path.join(_HERE, "notebook")}  # noqa: PTH118 - as above
+"""Folders of the code that calls handlers; what stands in other folders of this package is a system on a bus."""
 
 
 def message_of(error: BaseException) -> str:
@@ -125,10 +131,30 @@ def code_location(filename: str, line: int) -> str:
     line : int
         From 1.
     """
+    cells = _cells()
+    return f"cell In[{cells[filename]}], line {line}" if filename in cells else f"{filename}:{line}"
+
+
+def _cells() -> dict[str, int]:
+    """Return the number of each cell by the name of the file that a notebook's kernel gives it."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    cells = getattr(getattr(shell, "compile", None), "_filename_map", {})
-    return f"cell In[{cells[filename]}], line {line}" if filename in cells else f"{filename}:{line}"
+    cells: dict[str, int] = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    return cells
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of what a handler raised, from the handler on; cells of a notebook by their numbers.
+
+    How this package called the handler is left out, unless the error comes from there.
+    """
+    inside = error.__traceback__
+    while inside is not None and os.path.dirname(inside.tb_frame.f_code.co_filename) in _CALLING:  # noqa: PTH120
+        inside = inside.tb_next
+    text = "".join(traceback.format_exception(type(error), error, inside or error.__traceback__))
+    for filename, number in _cells().items():
+        text = text.replace(f'File "{filename}", line ', f"Cell In[{number}], line ")
+    return text
 
 
 def is_bare(function: object) -> TypeGuard[FunctionType]:

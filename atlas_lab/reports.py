@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
@@ -12,7 +11,7 @@ from typing import Any
 
 from .entries import Middleware
 from .events import Event, check_event_type, event_type_name
-from .naming import code_location, describe, message_of, sendable
+from .naming import code_location, describe, message_of, sendable, traceback_of
 from .parts import BusParts
 from .recording import Recording
 from .subscription import Subscription
@@ -133,7 +132,7 @@ def error_report(subscription: Subscription, event: Event[object], error: BaseEx
         "error_type": type(error).__name__,
         "message": message_of(error),
         "summary": describe(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": traceback_of(error),
     }
 
 

@@ -250,6 +250,20 @@ def test_an_explanation_is_readable_as_the_last_line_of_a_cell():
     assert pretty(bus.explain(CHUNK)).splitlines()[:3] == ["STREAM_CHUNK on run", "  middleware:", "    1. ?"]
 
 
+def test_the_traceback_begins_with_the_handler():
+    """How the bus called it is the same for all; of an error of the bus itself nothing is left out."""
+    bus = EventBus()
+    bus.add_middleware(lambda event: event)
+    bus.subscribe(CHUNK, lambda event: 1 // 0)
+    bus.subscribe(CHUNK, lambda event: None, data_type=int)
+    with bus.record():
+        bus.publish(CHUNK, "text")
+    first, second = (report.data["traceback"] for report in bus.history.select(EventType.HANDLER_ERROR))
+    assert first.splitlines()[1].startswith(f'  File "{__file__}", line ')
+    assert str(Path(atlas_lab.__file__).parent) not in first
+    assert "payloads.py" in second
+
+
 def places_of(bus: EventBus) -> list[str]:
     return [report.data["published_at"] for report in bus.history.select(EventType.HANDLER_ERROR)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ from IPython.display import display
 
 from atlas_lab.arguments import is_kind, refuse
 from atlas_lab.errors import MissingExtraError
-from atlas_lab.naming import attribute_of, callable_name, code_of, message_of, on_one_line, sendable
+from atlas_lab.naming import attribute_of, callable_name, code_of, message_of, on_one_line, sendable, traceback_of
 from atlas_lab.signals import logger
 
 from .stills import Still
@@ -66,14 +65,11 @@ class Area:
 
     def failed(self, error: Exception) -> None:
         """Add an error to what is shown, as it is from the handler on."""
-        inside = error.__traceback__
-        while inside is not None and inside.tb_frame.f_globals.get("__package__") == __package__:
-            inside = inside.tb_next
         try:
-            lines = traceback.format_exception(type(error), error, inside)
+            text = traceback_of(error)
         except Exception:  # noqa: BLE001 - any code may run where an error is asked for its text
-            lines = [f"{type(error).__name__}: {message_of(error)}"]
-        trace = sendable("".join(lines).rstrip("\n")[-KEPT:])
+            text = f"{type(error).__name__}: {message_of(error)}"
+        trace = sendable(text.rstrip("\n")[-KEPT:])
         message = sendable(message_of(error)[:KEPT])
         shown = {"ename": type(error).__name__, "evalue": message, "traceback": trace.split("\n")}
         self._add(ERROR, shown, len(trace))

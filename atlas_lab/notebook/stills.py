@@ -77,7 +77,7 @@ def bundle_of(outputs: Sequence[dict[str, Any]]) -> dict[str, str]:
     Examples
     --------
     >>> from atlas_lab.notebook.stills import bundle_of
-    >>> bundle_of([{"output_type": "stream", "name": "stdout", "text": "1 < 2\\n"}])["text/plain"]
+    >>> bundle_of([{"output_type": "stream", "name": "stdout", "text": "1 < 2\n"}])["text/plain"]
     '1 < 2'
     """
     texts = [_text(one).rstrip("\n") for one in outputs]

@@ -278,7 +278,7 @@ def test_a_busy_kernel_is_live(opened):
     for _ in range(20):
         view.page.wait_for_timeout(200)
         seen.add(view.page.locator(".atlas-feed .where").inner_text())
-    assert len(seen) >= 8
+    assert len(seen) >= 4
     assert "atlas-gone" not in view.page.locator(".atlas-feed").get_attribute("class")
     where(view, "seq 400 of 400")
 

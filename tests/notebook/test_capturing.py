@@ -9,6 +9,7 @@ import gc
 import importlib
 import inspect
 import io
+import re
 import sys
 import threading
 import weakref
@@ -358,6 +359,18 @@ def test_a_page_without_a_kernel_shows_the_last_state(kernel):
     assert last["text/plain"].splitlines()[-1] == "got <b>29"
     assert "got &lt;b&gt;29" in last["text/html"]
     assert len({one["transient"]["display_id"] for one in kernel.updates}) == 1
+    kernel.run("bus.close()\nimport ipywidgets\nipywidgets.Widget.close_all()")
+
+
+def test_a_traceback_names_the_cell(kernel):
+    """Not the file that the kernel makes of it, which nobody knows: in the area, and in the event."""
+    kernel.run(SETUP)
+    kernel.run("@bus.on(KIND)\n@captured\ndef show(event):\n    1 / 0", cell="failing")
+    ran = kernel.run("_ = bus.publish(KIND); print(bus.history[-1].data['traceback'])")
+    lines = ran.streams["stdout"].splitlines()
+    assert re.fullmatch(r"  Cell In\[\d+\], line 4, in show", lines[1])
+    shown = [output[0]["traceback"] for output in kernel.outputs().values() if output and "traceback" in output[0]]
+    assert shown[-1][1] == lines[1]
     kernel.run("bus.close()\nimport ipywidgets\nipywidgets.Widget.close_all()")
 
 
