@@ -17,6 +17,7 @@ import sys
 import time
 import tracemalloc
 import weakref
+from array import array
 from typing import Any, TypeVar
 
 from atlas_lab import Event, EventBus, EventType, HandlerErrors, ScopedEventBus, Subscription
@@ -25,6 +26,7 @@ A, B, C = EventType.AGENT_STARTED, EventType.AGENT_TASK_ASSIGNED, EventType.AGEN
 FAILING = EventType.AGENT_ERROR
 
 HISTORY = 500  # events that the bus keeps
+ROUNDS = 4_000  # at most
 DEPARTED = 100  # tokens that the bus keeps to tell whose objects are gone
 
 T = TypeVar("T")
@@ -192,14 +194,15 @@ class Soak:
 
     async def run(self, seconds: float) -> list[int]:
         """Go on for a while, and for some rounds at least; return the bytes in use after each."""
-        memory: list[int] = []
+        memory, rounds = array("Q", [0]) * ROUNDS, 0  # with room for all: a list that grows would be measured, too
         end = time.monotonic() + seconds
-        while time.monotonic() < end or len(memory) < 5:
+        while rounds < ROUNDS and (time.monotonic() < end or rounds < 5):
             threads = [asyncio.to_thread(self.come_and_go) for _ in range(3)]
             await asyncio.gather(*threads, self.wait_and_stream())
             self.settle()
-            memory.append(tracemalloc.get_traced_memory()[0])
-        return memory
+            memory[rounds] = tracemalloc.get_traced_memory()[0]
+            rounds += 1
+        return memory[:rounds].tolist()
 
 
 def main(seconds: float, kind: str) -> dict[str, Any]:

@@ -30,8 +30,11 @@ def soak(seconds: float, bus: str) -> dict[str, Any]:
 
 
 def check_memory(found: dict[str, Any]) -> None:
-    """Check that the second half took no more memory than the first, within two per cent."""
-    memory = found["memory"][1:]  # in the first round, Python itself still learns
+    """Check that the second half took no more memory than the first, within two per cent.
+
+    Before that, a fifth is left out, in which Python and asyncio still fill what they keep for later.
+    """
+    memory = found["memory"][len(found["memory"]) // 5 :]
     half = len(memory) // 2
     assert half, "there were too few rounds"
     first, second = statistics.median(memory[:half]), statistics.median(memory[-half:])
@@ -49,7 +52,7 @@ def check_alive(found: dict[str, Any]) -> None:
 
 def test_a_minute_of_everything_leaves_nothing_behind():
     """Handlers, tokens, owners, scopes, streams and events come and go for a minute: none stays, and memory is level."""
-    found = soak(60, "EventBus")
+    found = soak(75, "EventBus")
     check_memory(found)
     check_alive(found)
 
