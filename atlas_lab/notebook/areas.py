@@ -18,8 +18,6 @@ from atlas_lab.errors import MissingExtraError
 from atlas_lab.naming import attribute_of, callable_name, code_of, message_of, on_one_line, sendable, traceback_of
 from atlas_lab.signals import logger
 
-from .stills import Still
-
 KEPT = 20_000
 """Characters that an area keeps, and shows."""
 
@@ -30,7 +28,10 @@ EVERY = 0.1
 """Seconds between two changes of an area."""
 
 FOLLOWING = {"max_height": "400px", "overflow": "auto", "display": "flex", "flex_flow": "column-reverse"}
-"""The layout of an area: it is no taller than this, and stays at its end, where the latest text is."""
+"""The layout of what an area stands in: it is no taller than this, and stays at its end, where the latest text is."""
+
+WHOLE = {"flex": "none", "overflow": "visible"}
+"""The layout of an area in there: it is as tall as its text."""
 
 ERROR = "error"
 
@@ -41,13 +42,10 @@ class Area:
     Parameters
     ----------
     widget : ipywidgets.Output
-    still : Still, optional
-        Shows it as well, where there is no kernel.
     """
 
-    def __init__(self, widget: Any, still: Still | None = None) -> None:
+    def __init__(self, widget: Any) -> None:
         self.widget = widget
-        self.still = still
         self.dropped = 0
         self._pieces: deque[tuple[str, Any]] = deque()
         self._kept = 0
@@ -82,8 +80,6 @@ class Area:
     def close(self) -> None:
         """Show nothing any more, and take the widget off the page."""
         self._closed = True
-        if self.still is not None:
-            self.still.end()
         self.widget.close()
 
     def _add(self, kind: str, piece: Any, size: int) -> None:
@@ -131,8 +127,6 @@ class Area:
                 self.widget.outputs = shown
             except Exception:  # noqa: BLE001 - a front end that is gone is no error of a handler
                 logger.exception("the output of a captured handler could not be shown")
-            if self.still is not None:
-                self.still.show(shown)
 
     def _outputs(self) -> tuple[dict[str, Any], ...]:
         """Return what is kept as a notebook has it: adjacent text of one stream is one output."""
@@ -212,16 +206,17 @@ def new_area(handler: Any, output: Any, ending: Callable[[], None]) -> Area:
         raise RuntimeError(
             "captured shows output below a notebook cell, and no notebook runs this; pass output=ipywidgets.Output()"
         )
-    area = Area(ipywidgets.Output(layout=FOLLOWING, _dom_classes=("atlas-area",)) if output is None else output)
+    area = Area(ipywidgets.Output(layout=WHOLE) if output is None else output)
     if kernel is not None:
         run = run_of(shell, handler)
         run.endings.append(ending)
         if output is None:
             run.areas.append(area)
     if output is None:
-        bundle = area.widget._repr_mimebundle_()
+        frame = ipywidgets.Box((area.widget,), layout=FOLLOWING)
+        run.endings.append(frame.close)
+        bundle = frame._repr_mimebundle_()
         display({**bundle, "text/plain": f"what {on_one_line(callable_name(handler))} prints"}, raw=True)
-        area.still = Still(shell, later)
     return area
 
 

@@ -27,8 +27,7 @@ def captured(handler: H, *, output: Any = None) -> H:
     What a handler prints is lost where an event comes from another thread, or lands below the cell that published it.
     A captured handler has an area of its own, from whatever thread or task it is called. Its errors are shown there
     and go to the bus all the same. The area shows ten changes a second at most, keeps the latest 20,000 characters,
-    and says what it dropped. What it shows last is kept as text beside it, for pages without a kernel: an exported one,
-    say. Where nbval compares outputs, mark the cell ``# NBVAL_IGNORE_OUTPUT``.
+    and says what it dropped. It is a widget, so that nbval, which cannot know when it changes, does not compare it.
 
     Running the cell again puts new areas in the place of the old ones, and ends the subscriptions of the earlier run's
     captured handlers. A method is held weakly, as a bus holds it. What is shown by ``display`` is not captured.

@@ -40,7 +40,6 @@ class Kernel:
     def __init__(self) -> None:
         self.manager, self.client = start_new_kernel(kernel_name="python3")
         self.comms: list[dict[str, Any]] = []
-        self.updates: list[dict[str, Any]] = []
 
     def start(self, code: str, cell: str | None = None) -> str:
         """Have a cell run, and return the id of its message."""
@@ -63,8 +62,6 @@ class Kernel:
             if kind.startswith("comm_"):
                 self.comms.append(content)
                 ran.comms.append(content)
-            if kind == "update_display_data":
-                self.updates.append(content)
             if message["parent_header"].get("msg_id") != request:
                 continue
             if kind == "stream":

@@ -10,8 +10,7 @@ import time
 import pytest
 
 from atlas_lab.notebook import areas
-from atlas_lab.notebook.areas import ERROR, EVERY, KEPT, Area, later, place_of
-from atlas_lab.notebook.stills import Still, bundle_of
+from atlas_lab.notebook.areas import EVERY, KEPT, Area, later, place_of
 from atlas_lab.testing.contract.workers import PATIENCE
 from tests.notebook.timers import until_shown
 
@@ -129,43 +128,6 @@ def test_no_line_is_shown_that_lost_its_beginning(area):
     assert lines == [f"line {number}" for number in range(KEPT - len(lines), KEPT)]
     printed = sum(len(f"line {number}\n") for number in range(KEPT))
     assert told[1] == f"… {printed - len(text[1]):,} characters before this were dropped\n"
-
-
-class Page:
-    """What a still needs of a shell, and a list of what was published."""
-
-    def __init__(self):
-        self.display_pub = self
-        self.told = []
-
-    def publish(self, **message):
-        self.told.append(message)
-
-
-def test_a_still_changes_once_however_often_it_is_told(monkeypatch):
-    """The last state is what is kept, and nothing once its cell runs again."""
-    steps, page = [], Page()
-    monkeypatch.setattr("atlas_lab.notebook.stills.display", lambda *args, **options: page.told.append(options))
-    still = Still(page, lambda seconds, step: steps.append(step))
-    for text in ("a\n", "a\nb\n"):
-        still.show([{"output_type": "stream", "name": "stdout", "text": text}])
-    assert (len(steps), len(page.told)) == (1, 1)
-    steps.pop()()
-    first, second = page.told
-    assert (second["data"]["text/plain"], second["update"]) == ("a\nb", True)
-    assert second["transient"]["display_id"] == first["display_id"]
-    still.show([{"output_type": ERROR, "ename": "E", "evalue": "<i>", "traceback": ["T", "E: <i>"]}])
-    still.end()
-    steps.pop()()
-    assert len(page.told) == 2
-
-
-def test_a_still_escapes_what_a_handler_printed():
-    """And tells an error from what was printed."""
-    error = {"output_type": ERROR, "ename": "E", "evalue": "<i>", "traceback": ["T", "E: <i>"]}
-    shown = bundle_of([{"output_type": "stream", "name": "stdout", "text": "<b>\n"}, error])
-    assert shown["text/plain"] == "<b>\nT\nE: <i>"
-    assert '<pre class="">&lt;b&gt;</pre><pre class="bad">T\nE: &lt;i&gt;</pre>' in shown["text/html"]
 
 
 def test_many_threads_lose_nothing(area):
