@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
 from typing import Any
+
+import msgspec
 
 from .entries import Middleware
 from .events import Event, check_event_type, event_type_name
@@ -23,8 +24,7 @@ _SYSTEMS = {"atlas", "patterns", "experiments"}
 _PASSED_OVER = {"asyncio", "blinker", "concurrent", "contextlib", "logging", "threading"}
 
 
-@dataclass(frozen=True)
-class BusStats:
+class BusStats(msgspec.Struct, frozen=True):
     """Counts of one bus since it was made, as ``bus.stats()`` returns them.
 
     Attributes
@@ -61,8 +61,7 @@ class BusStats:
     running: int
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """What would happen to an event of one type, as ``bus.explain(event_type)`` returns it.
 
     Print it to read it; the last line of a cell shows it so as well.
@@ -84,7 +83,7 @@ class Explanation:
     event_type: str
     middleware: tuple[str, ...]
     handlers: tuple[str, ...]
-    parent: Explanation | None = field(default=None)
+    parent: Explanation | None = None
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(sendable(str(self)))
