@@ -155,6 +155,7 @@ def test_an_event_in_detail(opened):
     """Payload, causes to jump to, handlers with durations, middleware steps, and the traceback of a failure."""
     view = opened("play(30)")
     run_cell(view, 2)
+    where(view, "of 35")
     view.page.locator(".atlas-feed .row", has_text="HANDLER_ERROR").click()
     detail = view.page.locator(".atlas-feed .detail")
     detail.get_by_role("heading", name="Event 34").wait_for()
@@ -170,6 +171,19 @@ def test_an_event_in_detail(opened):
     assert "hits" in detail.inner_text()
     assert view.page.locator(".atlas-feed .row[aria-selected=true]").inner_text().startswith("33")
     assert view.problems == []
+
+
+def test_what_was_pressed_is_chosen(opened):
+    """While the feed follows the newest, rows move on: the event is chosen on which the button was pressed."""
+    view = opened("play(3)")
+    run_cell(view, 2)
+    where(view, "of 8")
+    view.page.locator(".atlas-feed .row", has_text="RETRIEVAL_COMPLETED").hover()
+    view.page.mouse.down()
+    run_cell(view, 2)
+    where(view, "of 16")
+    view.page.mouse.up()
+    view.page.locator(".atlas-feed .detail h3", has_text="Event 6").wait_for()
 
 
 def test_the_keyboard_alone(opened):
@@ -291,6 +305,7 @@ def test_it_is_readable(opened, theme, width):
     set_theme(view.page, theme)
     run_cell(view, 3)
     run_cell(view, 2)
+    where(view, "of 500")
     view.page.locator(".atlas-feed .row", has_text="HANDLER_ERROR").first.click()
     view.page.locator(".atlas-feed .detail h3", has_text="Traceback").wait_for()
     view.page.wait_for_timeout(500)

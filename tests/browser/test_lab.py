@@ -395,6 +395,7 @@ def test_it_looks_right_in_light_and_dark_wide_and_narrow(view):
     """Nothing is cut off, and the colours are those of the theme."""
     page = view.page
     run_cell(view, 3)
+    expect(page.locator(".atlas-feed .where")).to_contain_text("of 42")
     field(view, "Payload (Chunk)").fill('{"text": "hello", "index": "two"}')
     row(view, "HANDLER_ERROR").click()
     expect(page.locator(".atlas-feed .detail")).to_contain_text("Traceback")

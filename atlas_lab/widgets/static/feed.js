@@ -81,7 +81,14 @@ function render({ model, el }) {
     const cells = ["num", "num plus", "t", "s", "scope", "d"].map((look) => make("span", { class: look, role: "gridcell" },
       look === "scope" ? make("bdi", { dir: "ltr" }) : null));
     const node = make("div", { class: "line row", role: "row" }, ...cells);
-    node.addEventListener("click", () => { if (node.seq) { line.say("select", { value: node.seq }); scroll.focus({ preventScroll: true }); } });
+    // While the feed follows the newest, another event may stand here before the button is let go.
+    let pressed = null;
+    node.addEventListener("pointerdown", () => { pressed = node.seq; });
+    node.addEventListener("click", () => {
+      const value = pressed ?? node.seq;
+      pressed = null;
+      if (value) { line.say("select", { value }); scroll.focus({ preventScroll: true }); }
+    });
     return { node, cells };
   };
   const draw = () => {
