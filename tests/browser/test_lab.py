@@ -85,8 +85,11 @@ def choose_type(view, text):
 
 
 def boxes(locator):
-    """Where things are, and how large."""
-    return [one.bounding_box() for one in locator.all()]
+    """Where things are, and how large, once they are all to be seen."""
+    found = locator.all()
+    for one in found:
+        expect(one).to_be_visible()
+    return [one.bounding_box() for one in found]
 
 
 def python(view, code):
@@ -155,6 +158,7 @@ def plan(event: Event[Plan]): ...
     button(view, "Form").click()
     form = view.page.locator(".atlas-form")
     expect(form.get_by_label("inner.rows")).to_have_value("0")
+    expect(form.locator("input[type=text], select")).to_have_count(3)
     assert {round(box["height"]) for box in boxes(form.locator("input[type=text], select"))} == {28}
     (box,), (name,) = (
         boxes(form.locator("input[type=checkbox]")),
